@@ -1,0 +1,1 @@
+//! Verified passwords, remembered for a while.

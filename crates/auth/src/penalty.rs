@@ -1,0 +1,1 @@
+//! Delays for peers that keep failing.
