@@ -1,0 +1,53 @@
+//! The mailbox tree of an account, as an immutable snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use types::{MailboxId, MailboxName, Role};
+
+/// One existing mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Its id, stable across renames.
+    pub id: MailboxId,
+    /// Its special use.
+    pub role: Option<Role>,
+}
+
+/// All mailboxes and subscriptions of an account at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// Existing mailboxes by name. INBOX is always among them.
+    pub folders: BTreeMap<MailboxName, Folder>,
+    /// Subscribed names, whether or not such a mailbox exists (RFC 9051 6.3.7).
+    pub subscriptions: BTreeSet<MailboxName>,
+}
+
+impl Tree {
+    /// The mailbox of a name.
+    pub fn find(&self, name: &MailboxName) -> Option<&Folder> {
+        self.folders.get(name)
+    }
+
+    /// The name of a mailbox.
+    pub fn name_of(&self, id: MailboxId) -> Option<&MailboxName> {
+        self.folders.iter().find(|(_, folder)| folder.id == id).map(|(name, _)| name)
+    }
+
+    /// Whether any mailbox lies below the name.
+    pub fn has_children(&self, name: &MailboxName) -> bool {
+        self.folders.range(name.clone()..).skip_while(|(n, _)| *n == name).find(|(n, _)| !n.as_str().starts_with(name.as_str()) || n.is_below(name)).is_some_and(|(n, _)| n.is_below(name))
+    }
+
+    /// Names that exist only because a mailbox lies below them (`\NonExistent`, RFC 5258 3.1).
+    pub fn implied(&self) -> BTreeSet<MailboxName> {
+        self.folders
+            .keys()
+            .flat_map(MailboxName::ancestors)
+            .filter(|name| !self.folders.contains_key(name))
+            .collect()
+    }
+
+    /// The mailbox with a role.
+    pub fn with_role(&self, role: Role) -> Option<(&MailboxName, &Folder)> {
+        self.folders.iter().find(|(_, folder)| folder.role == Some(role))
+    }
+}
