@@ -36,6 +36,15 @@ impl Row {
     pub fn pop3_size(&self) -> u64 {
         u64::from(self.size) + u64::from(self.crlf_extra)
     }
+
+    /// The POP3 unique id as text (RFC 1939 7: 1 to 70 characters 0x21 to 0x7E): 16 hexadecimal digits.
+    pub fn uidl_text(&self) -> [u8; 16] {
+        let mut text = [b'0'; 16];
+        for (i, digit) in text.iter_mut().rev().enumerate() {
+            *digit = b"0123456789abcdef"[(self.uidl >> (4 * i)) as usize & 15];
+        }
+        text
+    }
 }
 
 /// Columns of equal length, ascending by uid.
@@ -118,6 +127,12 @@ impl Chunk {
         self.sizes.push(row.size);
         self.dates.push(row.internal_date);
         self.emails.push(row.email);
+    }
+
+    /// Sum of [`Row::pop3_size`].
+    pub(crate) fn pop3_octets(&self) -> u64 {
+        let sizes: u64 = self.sizes.iter().map(|&size| u64::from(size)).sum();
+        sizes + self.extras.iter().map(|extra| u64::from(extra.crlf_extra)).sum::<u64>()
     }
 
     /// The same messages without those for which `drop` holds.

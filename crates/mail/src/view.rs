@@ -156,6 +156,11 @@ impl View {
         found
     }
 
+    /// Sum of [`Row::pop3_size`] over all messages, without visiting each.
+    pub fn pop3_octets(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.pop3_octets()).sum()
+    }
+
     /// The bit of a keyword, if the mailbox knows it.
     pub fn keyword_bit(&self, keyword: &Keyword) -> Option<u64> {
         self.keywords.iter().position(|k| k == keyword).map(|i| 1 << i)
