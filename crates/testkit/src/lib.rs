@@ -1,8 +1,25 @@
 //! What Gatepost's tests share: dialogue scripts, raw line clients, a running server, and mail.
 //!
 //! - [`dialogue`]: `C:`/`S:` scripts over any byte stream, several sessions at once.
+//! - [`Server`]: the `gatepost` binary on loopback, on a directory of its own, killed and restarted at will.
+//! - [`ImapClient`], [`Pop3Client`], [`LmtpClient`]: blocking clients that show every byte.
+//! - [`corpus`]: realistic messages from a seed; [`nasty`]: messages that break careless parsers.
+//! - [`programs`]: the mail clients from Debian that the tests run.
 //!
 //! Development only: nothing that ships depends on this crate.
 #![forbid(unsafe_code)]
 
+pub mod corpus;
 pub mod dialogue;
+mod imap;
+mod lines;
+mod lmtp;
+pub mod nasty;
+mod pop3;
+pub mod programs;
+mod server;
+
+pub use imap::{ImapClient, Response};
+pub use lmtp::LmtpClient;
+pub use pop3::Pop3Client;
+pub use server::{PASSWORD, Server, Settings};

@@ -1,0 +1,385 @@
+//! The `gatepost` binary as a test sees it: a child process on loopback with its own directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a start (recovery included) and a clean stop may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The password of every account of [`Settings::default`].
+pub const PASSWORD: &str = "pass";
+
+/// What differs between the servers of different tests.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name and password; written to a passwd-file as `{PLAIN}`, so that no test pays for a hash.
+    pub accounts: Vec<(String, String)>,
+    /// A self-signed certificate, and TLS listeners beside the others.
+    pub tls: bool,
+    /// More TOML tables, appended to the configuration.
+    pub extra: String,
+    /// A command before the binary's path, such as `strace` with its options.
+    pub wrapper: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let accounts = ["alice", "bob", "carol"];
+        Self {
+            accounts: accounts
+                .map(|name| (name.to_owned(), PASSWORD.to_owned()))
+                .to_vec(),
+            tls: false,
+            extra: String::new(),
+            wrapper: Vec::new(),
+        }
+    }
+}
+
+/// A running server. Dropping it kills the process and removes its directory.
+pub struct Server {
+    binary: PathBuf,
+    settings: Settings,
+    dir: TempDir,
+    child: Option<Child>,
+    sockets: BTreeMap<String, SocketAddr>,
+}
+
+impl Server {
+    /// Starts `binary` with accounts `alice`, `bob` and `carol`, no TLS.
+    #[must_use]
+    pub fn start(binary: impl AsRef<Path>) -> Self {
+        Self::with(binary, Settings::default())
+    }
+
+    /// Starts `binary` with these settings and waits until every socket listens.
+    #[must_use]
+    pub fn with(binary: impl AsRef<Path>, settings: Settings) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("gatepost-")
+            .tempdir()
+            .expect("a temp directory");
+        let mut server = Self {
+            binary: binary.as_ref().to_owned(),
+            settings,
+            dir,
+            child: None,
+            sockets: BTreeMap::new(),
+        };
+        server.write_configuration();
+        server.start_again();
+        server
+    }
+
+    /// Starts the process on the directory as it is, after [`Server::kill`] or
+    /// [`Server::terminate`]. Ports change.
+    pub fn start_again(&mut self) {
+        assert!(self.child.is_none(), "the server is already running");
+        let out = File::create(self.file("stdout")).expect("a file in the temp directory");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.file("log"));
+        let mut words = self.settings.wrapper.iter().map(std::ffi::OsStr::new);
+        let binary = self.binary.as_os_str();
+        let mut command = Command::new(words.next().unwrap_or(binary));
+        command.args(words);
+        if !self.settings.wrapper.is_empty() {
+            command.arg(binary);
+        }
+        command.args(["serve", "--config"]).arg(self.config());
+        command.stdin(Stdio::null()).stdout(out);
+        command.stderr(log.expect("a file in the temp directory"));
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        self.child = Some(child);
+        self.wait_until_ready();
+    }
+
+    /// `kill -9`; returns when the process is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Already gone is as good as killed.
+            let _ = child.kill();
+            child.wait().expect("our own child");
+        }
+    }
+
+    /// SIGTERM; returns the exit status.
+    ///
+    /// # Panics
+    /// When the process does not stop within a minute.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let mut child = self.child.take().expect("a running server");
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("our own child") {
+                return status;
+            }
+            if Instant::now() > until {
+                let _ = child.kill();
+                panic!(
+                    "SIGTERM did not stop the server within {PATIENCE:?}\n{}",
+                    self.log()
+                );
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal, such as SIGHUP.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id");
+        kill_process(pid, signal).expect("a signal to our own child");
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
+    /// Runs the binary with other arguments, `--config FILE` added, and `input` on standard input.
+    #[must_use]
+    pub fn cli(&self, args: &[&str], input: &str) -> Output {
+        let mut command = Command::new(&self.binary);
+        command.args(args).arg("--config").arg(self.config());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut stdin = child.stdin.take().expect("piped above");
+        // A command that reads no input may close it first.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().expect("our own child")
+    }
+
+    /// Where a listener listens: `imap`, `imap-tls`, `pop3`, `pop3-tls`, `lmtp`, `http`.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        *self
+            .sockets
+            .get(listener)
+            .unwrap_or_else(|| panic!("no listener `{listener}`"))
+    }
+
+    /// The cleartext IMAP listener.
+    #[must_use]
+    pub fn imap(&self) -> SocketAddr {
+        self.address("imap")
+    }
+
+    /// The cleartext POP3 listener.
+    #[must_use]
+    pub fn pop3(&self) -> SocketAddr {
+        self.address("pop3")
+    }
+
+    /// The LMTP listener.
+    #[must_use]
+    pub fn lmtp(&self) -> SocketAddr {
+        self.address("lmtp")
+    }
+
+    /// The HTTP listener of metrics and health.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.address("http")
+    }
+
+    /// The LMTP unix socket.
+    #[must_use]
+    pub fn lmtp_socket(&self) -> PathBuf {
+        self.file("lmtp.sock")
+    }
+
+    /// The server's data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.file("data")
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.file("gatepost.toml")
+    }
+
+    /// A path in the server's directory; tests may put files of their own there.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What the server has logged so far, all starts together.
+    #[must_use]
+    pub fn log(&self) -> String {
+        tail(&self.file("log"), 64 * 1024)
+    }
+
+    fn listeners(&self) -> Vec<&'static str> {
+        let mut all = vec!["imap", "pop3", "lmtp", "http"];
+        if self.settings.tls {
+            all.extend(["imap-tls", "pop3-tls"]);
+        }
+        all
+    }
+
+    fn write_configuration(&self) {
+        let mut users = String::new();
+        for (name, password) in &self.settings.accounts {
+            // Dovecot's passwd-file: name:{SCHEME}hash:uid:gid:gecos:home:shell:extra
+            let _ = writeln!(users, "{name}:{{PLAIN}}{password}::::::");
+        }
+        let (tls, imap_tls, pop3_tls) = if self.settings.tls {
+            self.write_certificate();
+            (
+                "[tls]\ncertificate = \"cert.pem\"\nprivate_key = \"key.pem\"\n",
+                "listen_tls = [\"127.0.0.1:0\"]\n",
+                "listen_tls = [\"127.0.0.1:0\"]\n",
+            )
+        } else {
+            ("", "", "")
+        };
+        let config = format!(
+            "hostname = \"mail.example.org\"\n\
+             data_dir = \"data\"\n\
+             {tls}\
+             [imap]\nlisten = [\"127.0.0.1:0\"]\n{imap_tls}\
+             [pop3]\nlisten = [\"127.0.0.1:0\"]\n{pop3_tls}\
+             [lmtp]\nlisten = [\"127.0.0.1:0\"]\nsocket = \"lmtp.sock\"\n\
+             [http]\nlisten = [\"127.0.0.1:0\"]\n\
+             [auth]\ncleartext = \"loopback\"\n\
+             [[auth.directory]]\nkind = \"store\"\n\
+             [[auth.directory]]\nkind = \"passwd-file\"\npath = \"users\"\n\
+             {}",
+            self.settings.extra
+        );
+        std::fs::write(self.file("users"), users).expect("a file in the temp directory");
+        std::fs::write(self.config(), config).expect("a file in the temp directory");
+    }
+
+    fn write_certificate(&self) {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a self-signed certificate");
+        std::fs::write(self.file("cert.pem"), made.cert.pem()).expect("a temp file");
+        std::fs::write(self.file("key.pem"), made.signing_key.serialize_pem())
+            .expect("a temp file");
+    }
+
+    /// Reads standard output until each listener has said where it listens.
+    fn wait_until_ready(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        let wanted = self.listeners();
+        loop {
+            let said = tail(&self.file("stdout"), 64 * 1024);
+            self.sockets = said.lines().filter_map(listening).collect();
+            if wanted.iter().all(|name| self.sockets.contains_key(*name)) {
+                return;
+            }
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten());
+            let late = Instant::now() > until;
+            if ended.is_some() || late {
+                let why = ended.map_or("is not ready".to_owned(), |status| status.to_string());
+                let config = std::fs::read_to_string(self.config()).unwrap_or_default();
+                self.kill();
+                panic!(
+                    "the server {why}\n{said}\n{}\nconfiguration:\n{config}",
+                    self.log()
+                );
+            }
+            // The only signal of readiness is the output of another process.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("---- the server's log ----\n{}", self.log());
+        }
+    }
+}
+
+/// One line of the ready announcement: a protocol word and an address, `tls` or an `s` for TLS.
+fn listening(line: &str) -> Option<(String, SocketAddr)> {
+    let line = line.to_ascii_lowercase();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == ':' || c == '-';
+    let words: Vec<&str> = line.split(|c| !is_word(c)).collect();
+    let address = words.iter().find_map(|word| word.parse().ok())?;
+    let protocol = ["imap", "pop3", "lmtp", "http"]
+        .into_iter()
+        .find(|name| words.iter().any(|word| word.starts_with(name)))?;
+    let tls = words.iter().any(|word| {
+        *word == "tls" || word.ends_with("-tls") || word.strip_suffix('s') == Some(protocol)
+    });
+    Some((
+        if tls {
+            format!("{protocol}-tls")
+        } else {
+            protocol.to_owned()
+        },
+        address,
+    ))
+}
+
+fn tail(path: &Path, bytes: u64) -> String {
+    let Ok(mut file) = File::open(path) else {
+        return String::new();
+    };
+    let length = file.metadata().map(|meta| meta.len()).unwrap_or_default();
+    let _ = file.seek(SeekFrom::Start(length.saturating_sub(bytes)));
+    let mut out = Vec::new();
+    let _ = file.read_to_end(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listening;
+
+    #[test]
+    fn ready_lines_name_protocol_and_address() {
+        for (line, name) in [
+            ("imap listening on 127.0.0.1:143", "imap"),
+            ("listening imap-tls 127.0.0.1:143", "imap-tls"),
+            (
+                "listening protocol=imap tls address=127.0.0.1:143",
+                "imap-tls",
+            ),
+            ("IMAP 127.0.0.1:143 (STARTTLS)", "imap"),
+            ("imaps 127.0.0.1:143", "imap-tls"),
+        ] {
+            let expected = Some((
+                name.to_owned(),
+                "127.0.0.1:143".parse().expect("an address"),
+            ));
+            assert_eq!(listening(line), expected, "{line}");
+        }
+        assert_eq!(listening("lmtp on /run/lmtp.sock"), None);
+    }
+}
