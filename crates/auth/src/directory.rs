@@ -35,7 +35,9 @@ pub struct DirectoryError {
 impl DirectoryError {
     /// With a reason for the operator.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self {
+            reason: reason.into(),
+        }
     }
 }
 

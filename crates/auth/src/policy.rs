@@ -48,7 +48,11 @@ mod tests {
             (P::Always, false, false, true),
         ];
         for (policy, tls, loopback, allowed) in table {
-            assert_eq!(policy.allows(tls, loopback), allowed, "{policy:?} {tls} {loopback}");
+            assert_eq!(
+                policy.allows(tls, loopback),
+                allowed,
+                "{policy:?} {tls} {loopback}"
+            );
         }
         assert_eq!(P::parse("never"), Some(P::Never));
         assert_eq!(P::parse("Never"), None);

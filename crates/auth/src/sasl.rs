@@ -85,9 +85,13 @@ impl Exchange {
     /// `None` when there is no such mechanism; names compare without letter case.
     pub fn new(mechanism: &[u8]) -> Option<Self> {
         if mechanism.eq_ignore_ascii_case(b"PLAIN") {
-            Some(Self { mechanism: Box::new(Plain) })
+            Some(Self {
+                mechanism: Box::new(Plain),
+            })
         } else if mechanism.eq_ignore_ascii_case(b"LOGIN") {
-            Some(Self { mechanism: Box::new(Login { name: None }) })
+            Some(Self {
+                mechanism: Box::new(Login { name: None }),
+            })
         } else {
             None
         }
@@ -187,5 +191,8 @@ fn credentials(name: &[u8], password: &[u8]) -> Result<Credentials, SaslError> {
     if name.contains(|c: char| c.is_control()) {
         return Err(SaslError::Malformed("control characters in the name"));
     }
-    Ok(Credentials { name, password: Secret::new(password) })
+    Ok(Credentials {
+        name,
+        password: Secret::new(password),
+    })
 }

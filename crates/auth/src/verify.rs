@@ -85,7 +85,10 @@ pub struct Auth {
 impl Auth {
     /// With the directories in the order they are asked.
     pub fn new(directories: Vec<Arc<dyn Directory>>, options: Options) -> Self {
-        Self { directories, options }
+        Self {
+            directories,
+            options,
+        }
     }
 
     /// Checks a login. Takes as long for unknown names as for known ones, and longer for peers that
