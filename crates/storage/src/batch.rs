@@ -1,5 +1,6 @@
 //! What one commit writes, and on which conditions.
 
+use crate::{MAX_BATCH, MAX_KEY, MAX_VALUE, StorageError};
 use bytes::Bytes;
 use types::{AccountId, BlobHash, EmailId};
 
@@ -84,5 +85,69 @@ impl Batch {
     pub fn unlink(&mut self, blob: BlobHash, email: EmailId) -> &mut Self {
         self.writes.push(Write::Unlink(blob, email));
         self
+    }
+
+    /// What the batch counts against [`MAX_BATCH`]: the bytes of all its keys and values, those of
+    /// preconditions included; a link row counts 40 (hash and email id).
+    pub fn size(&self) -> usize {
+        let conditions = self.preconditions.iter().map(|condition| match condition {
+            Precondition::Absent(key) => key.len(),
+            Precondition::Equals(key, value) => key.len().saturating_add(value.len()),
+        });
+        let writes = self.writes.iter().map(|write| match write {
+            Write::Put(key, value) => key.len().saturating_add(value.len()),
+            Write::Delete(key) => key.len(),
+            Write::Link(..) | Write::Unlink(..) => 40,
+        });
+        conditions.chain(writes).fold(0, usize::saturating_add)
+    }
+
+    /// Checks the limits every backend shares, so that all of them draw the line at the same byte.
+    ///
+    /// # Errors
+    /// `Invalid` when a key, a value or the whole batch is outside the limits.
+    pub fn check(&self) -> Result<(), StorageError> {
+        for condition in &self.preconditions {
+            match condition {
+                Precondition::Absent(key) => check_key(key)?,
+                Precondition::Equals(key, value) => check_entry(key, value)?,
+            }
+        }
+        for write in &self.writes {
+            match write {
+                Write::Put(key, value) => check_entry(key, value)?,
+                Write::Delete(key) => check_key(key)?,
+                Write::Link(..) | Write::Unlink(..) => {}
+            }
+        }
+        match self.size() {
+            0..=MAX_BATCH => Ok(()),
+            size => Err(StorageError::invalid(format!(
+                "batch of {size} bytes, limit {MAX_BATCH}"
+            ))),
+        }
+    }
+}
+
+/// Checks that a key has 1 to [`MAX_KEY`] bytes.
+///
+/// # Errors
+/// `Invalid` when it has not.
+pub fn check_key(key: &[u8]) -> Result<(), StorageError> {
+    match key.len() {
+        1..=MAX_KEY => Ok(()),
+        length => Err(StorageError::invalid(format!(
+            "key of {length} bytes, allowed are 1 to {MAX_KEY}"
+        ))),
+    }
+}
+
+fn check_entry(key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+    check_key(key)?;
+    match value.len() {
+        0..=MAX_VALUE => Ok(()),
+        length => Err(StorageError::invalid(format!(
+            "value of {length} bytes, limit {MAX_VALUE}"
+        ))),
     }
 }

@@ -41,13 +41,15 @@ pub trait BlobStore: Send + Sync + 'static {
     fn backend(&self) -> &'static str;
 
     /// Stores bytes. Returns only when they are on stable storage.
+    /// - `origin` is kept with the bytes when they are stored; that of a put which finds them there
+    ///   already may be dropped.
     /// - Bytes that are there already re-arm the grace period of the collector (DESIGN 3.5): a put is
     ///   never undone by a release that came before it.
     /// - Over `u32::MAX` bytes the answer is `Invalid`.
     async fn put(&self, bytes: Bytes, origin: &Provenance) -> Result<BlobRef, StorageError>;
 
-    /// The bytes of `range`, which lies within the blob (`Invalid` otherwise). Bytes that are not what
-    /// was put are `Corrupt`, for a range as far as the format can tell, for the whole blob always.
+    /// The bytes of `range`, which lies within the blob (`Invalid` otherwise, also when it is upside
+    /// down); an empty range gives no bytes. Bytes that are not what was put are `Corrupt`, for a range as far as the format can tell, for the whole blob always.
     async fn get(&self, blob: &BlobRef, range: Range<u32>) -> Result<Bytes, StorageError>;
 
     /// Whole blobs, in the order asked for, each with its own result; neighbours on disk are read
@@ -64,6 +66,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Reads the whole blob and checks it against its hash; `Corrupt` or `NotFound` if that fails.
     async fn verify(&self, hash: &BlobHash) -> Result<(), StorageError>;
 
-    /// Makes everything durable and releases the store.
+    /// Makes everything durable and releases the store: it can be opened anew at once, also while
+    /// somebody still holds this handle. Later calls answer `Unavailable`; a second close succeeds.
     async fn close(&self) -> Result<(), StorageError>;
 }

@@ -44,6 +44,16 @@ impl StorageError {
         Self::new(ErrorKind::Conflict, context)
     }
 
+    /// The named thing is not there.
+    pub fn not_found(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, context)
+    }
+
+    /// The caller asked for something no store does.
+    pub fn invalid(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, context)
+    }
+
     /// Stored bytes are damaged.
     pub fn corrupt(context: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, context)

@@ -7,13 +7,19 @@
 mod batch;
 mod blob;
 mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+mod memory;
 mod meta;
+#[cfg(feature = "conformance")]
+mod rng;
 
-pub use batch::{Batch, Link, Precondition, Write};
+pub use batch::{Batch, Link, Precondition, Write, check_key};
 pub use blob::{BlobRef, BlobStore, Provenance};
 pub use commit::Commit;
 pub use error::{ErrorKind, StorageError};
+pub use memory::{MemoryBlobs, MemoryMeta, MetaSnapshot};
 pub use meta::{Entry, Health, MetaStore, Page, Scan, Watch};
 
 /// Longest key a [`MetaStore`] takes, in bytes.

@@ -9,6 +9,9 @@ use types::{AccountId, BlobHash};
 pub type Entry = (Bytes, Bytes);
 
 /// Which keys of an account to read. `start..end`, ascending, or descending with `reverse`.
+///
+/// The bounds are any bytes, empty ones and ones longer than a key may be included: they name places
+/// between keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// First key that is included.
@@ -56,6 +59,18 @@ impl Scan {
         }
     }
 
+    /// The rest of this scan after a page that ended with `last`.
+    pub fn after(&self, last: &[u8]) -> Self {
+        let mut rest = self.clone();
+        if self.reverse {
+            rest.end = Some(Bytes::copy_from_slice(last));
+        } else {
+            // The smallest byte string above `last`.
+            rest.start = [last, &[0]].concat().into();
+        }
+        rest
+    }
+
     /// The same range, read from its end.
     pub fn reversed(mut self) -> Self {
         self.reverse = true;
@@ -91,7 +106,9 @@ impl Watch {
     }
 
     /// Resolves at the first commit since the watch was made or since the last tick; several commits may
-    /// give one tick, none may give zero. Never resolves again after the store was closed.
+    /// give one tick, none may go without. What was committed is visible when the tick comes. A tick
+    /// without a commit is allowed: who is woken looks, and may find nothing new. After the store was
+    /// closed a tick that is still due comes, then none ever again.
     pub async fn tick(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -105,7 +122,8 @@ impl Watch {
 /// Each bullet is a case of the conformance suite.
 /// - Accounts are separate: the same key in two accounts names two values.
 /// - Keys are ordered as unsigned bytes. Keys of 1 to [`MAX_KEY`](crate::MAX_KEY) bytes and values of 0
-///   to [`MAX_VALUE`](crate::MAX_VALUE) bytes are taken; anything else is `Invalid` and changes nothing.
+///   to [`MAX_VALUE`](crate::MAX_VALUE) bytes are taken; anything else is `Invalid` and changes nothing,
+///   in a `get` and in a precondition as well as in a write.
 /// - What a commit wrote is seen by every later `get` and `scan` of any task of this process.
 /// - After a reopen everything that was durable is there, and every commit is there whole or not at all.
 ///   If a commit is there, every commit of the same account before it is there too.
@@ -145,9 +163,13 @@ pub trait MetaStore: Send + Sync + 'static {
     /// - `Equals` fails on an absent key, also for the empty value.
     /// - A later write of the batch to the same key wins.
     /// - The returned handle resolves once the batch and all earlier ones are durable; dropped, the batch
-    ///   still becomes durable soon.
-    /// - Link rows are part of the batch and as atomic.
-    /// - Over [`MAX_BATCH`](crate::MAX_BATCH) bytes the answer is `Invalid`.
+    ///   still becomes durable soon. It resolves also when the store was closed in between.
+    /// - Link rows are part of the batch and as atomic. They are no keys: `scan`, `accounts` and
+    ///   preconditions do not see them.
+    /// - A batch over the limits ([`Batch::check`]: keys, values, and
+    ///   [`MAX_BATCH`](crate::MAX_BATCH) bytes in all) is `Invalid`, whatever its preconditions, and
+    ///   nothing has changed.
+    /// - An empty batch succeeds and changes nothing; with preconditions it is a check of them.
     /// - On a read-only store the answer is `Unavailable` and nothing has changed.
     async fn commit(&self, account: AccountId, batch: Batch) -> Result<Commit, StorageError>;
 
@@ -168,12 +190,14 @@ pub trait MetaStore: Send + Sync + 'static {
     fn is_exclusive(&self) -> bool;
 
     /// Rises by one at every start after which commits may be missing that were applied but not durable
-    /// when the store was last used (a power loss). 0 for stores that never lose applied commits.
+    /// when the store was last used (a power loss). 0 for stores that never lose applied commits. The same
+    /// after a clean close as before it; it never falls.
     fn generation(&self) -> u64;
 
     /// Whether the store takes writes now.
     fn health(&self) -> Health;
 
-    /// Makes everything durable and releases the store. Later calls answer `Unavailable`.
+    /// Makes everything durable and releases the store: it can be opened anew at once, also while
+    /// somebody still holds this handle. Later calls answer `Unavailable`; a second close succeeds.
     async fn close(&self) -> Result<(), StorageError>;
 }
