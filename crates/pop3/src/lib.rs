@@ -1,1 +1,124 @@
-//! Placeholder.
+//! The POP3 front: RFC 1939 with CAPA, STLS, SASL, pipelining and response codes.
+//!
+//! A session is a snapshot of one mailbox at login (DESIGN 5): numbers, sizes and contents stay until QUIT
+//! whatever IMAP does meanwhile, nothing is locked, and only QUIT changes anything, in one durable commit.
+//!
+//! [`Pop3`] is the [`net::Front`]; [`registry`] is the list of commands everything else is derived from.
+#![forbid(unsafe_code)]
+
+mod bodies;
+mod commands;
+mod login;
+mod maildrop;
+mod refusal;
+mod registry;
+mod retrieve;
+mod session;
+mod stuff;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Auth, CleartextPolicy};
+use bytes::Bytes;
+use mail::Mail;
+use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
+use prometheus::IntCounter;
+
+/// Settings of the front.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name in the greeting.
+    pub hostname: String,
+    /// When passwords may cross without TLS.
+    pub cleartext: CleartextPolicy,
+    /// Whether a message retrieved with RETR is `\Seen` after QUIT (DESIGN 5.6).
+    pub mark_seen: bool,
+    /// How long a client may take for a command before it has logged in.
+    pub login_timeout: Duration,
+    /// The same afterwards; RFC 1939 3 asks for at least 10 minutes.
+    pub idle_timeout: Duration,
+    /// Failed logins before the connection is closed.
+    pub max_login_failures: u32,
+    /// Commands in a row that make no sense before the connection is closed.
+    pub max_bad_commands: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".to_owned(),
+            cleartext: CleartextPolicy::default(),
+            mark_seen: true,
+            login_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(10 * 60),
+            max_login_failures: 5,
+            max_bad_commands: 50,
+        }
+    }
+}
+
+/// What all sessions share.
+pub struct Deps {
+    /// The engine.
+    pub mail: Mail,
+    /// Who may log in.
+    pub auth: Arc<Auth>,
+    /// Settings.
+    pub settings: Settings,
+    /// This front's metrics, from [`front_metrics`].
+    pub metrics: Arc<FrontMetrics>,
+}
+
+/// The metrics of this front, with its commands by name.
+pub fn front_metrics(metrics: &Arc<Metrics>) -> Arc<FrontMetrics> {
+    metrics.front("pop3", registry::COMMANDS.iter().map(|spec| spec.name))
+}
+
+/// Name, states and RFC sections of each command, for documentation and fuzzing.
+pub fn command_table() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    registry::COMMANDS
+        .iter()
+        .map(|spec| (spec.name, spec.states.label(), spec.rfc))
+}
+
+/// The front.
+pub struct Pop3 {
+    deps: Deps,
+    counters: Counters,
+}
+
+/// Series that are hot, or count something else than commands.
+struct Counters {
+    retrieved: IntCounter,
+    deleted: IntCounter,
+    uidl_bytes: IntCounter,
+    retr_bytes: IntCounter,
+}
+
+impl Pop3 {
+    /// Over an engine, with settings.
+    pub fn new(deps: Deps) -> Arc<Self> {
+        let counters = Counters {
+            retrieved: deps.metrics.messages("retrieved"),
+            deleted: deps.metrics.messages("deleted"),
+            uidl_bytes: deps.metrics.sync_bytes("uidl"),
+            retr_bytes: deps.metrics.sync_bytes("retr"),
+        };
+        Arc::new(Self { deps, counters })
+    }
+}
+
+impl Front for Pop3 {
+    fn metrics(&self) -> &Arc<FrontMetrics> {
+        &self.deps.metrics
+    }
+
+    fn refusal(&self, _reason: Refused) -> Bytes {
+        Bytes::from_static(b"-ERR [SYS/TEMP] too many connections\r\n")
+    }
+
+    async fn serve(self: Arc<Self>, wire: Wire, context: Context) {
+        session::Session::new(self, wire, context).run().await;
+    }
+}
