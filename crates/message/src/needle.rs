@@ -1,0 +1,190 @@
+//! Substring search without regard to case (RFC 3501 6.4.4), as i;unicode-casemap compares (RFC 5051).
+
+use memchr::memmem;
+use unicode_normalization::char::decompose_compatible;
+
+/// A search string, prepared once and looked for in many texts.
+#[derive(Debug, Clone)]
+pub struct Needle {
+    /// The folded string.
+    folded: String,
+    finder: memmem::Finder<'static>,
+    /// For texts that are ASCII: places of the two rarest bytes of `folded`; None when it is not ASCII.
+    rare: Option<(usize, usize)>,
+}
+
+impl Needle {
+    /// Prepares a search for `text`. An empty string is in every text.
+    pub fn new(text: &str) -> Self {
+        let folded = fold(text);
+        let finder = memmem::Finder::new(folded.as_bytes()).into_owned();
+        let rare = folded.is_ascii().then(|| rarest(folded.as_bytes()));
+        Self {
+            folded,
+            finder,
+            rare,
+        }
+    }
+
+    /// Whether the string is in `text`.
+    pub fn is_in(&self, text: &str) -> bool {
+        if text.is_ascii() {
+            return self.is_in_ascii(text.as_bytes());
+        }
+        self.finder.find(fold(text).as_bytes()).is_some()
+    }
+
+    /// Whether the string is in `text`, of which only the ASCII octets are looked at.
+    pub(crate) fn is_in_ascii(&self, text: &[u8]) -> bool {
+        let Some((first, second)) = self.rare else {
+            return false;
+        };
+        let needle = self.folded.as_bytes();
+        if needle.is_empty() {
+            return true;
+        }
+        let Some(starts) = (text.len() + 1).checked_sub(needle.len()) else {
+            return false;
+        };
+        let (Some(&a), Some(&b)) = (needle.get(first), needle.get(second)) else {
+            return false;
+        };
+        let at_a = crate::slice(text, first, first + starts);
+        let at_b = crate::slice(text, second, second + starts);
+        candidates(at_a, at_b, a, b, |at| {
+            let found = crate::slice(text, at, at + needle.len());
+            found
+                .iter()
+                .zip(needle)
+                .all(|(x, n)| x.to_ascii_uppercase() == *n)
+        })
+    }
+}
+
+/// Whether `check` accepts a place where `a` is at `at_a` and `b` at `at_b`. Both are folded to upper
+/// case; setting the case bit of both sides lets through a few other bytes, which `check` refuses.
+fn candidates(at_a: &[u8], at_b: &[u8], a: u8, b: u8, check: impl Fn(usize) -> bool) -> bool {
+    const BLOCK: usize = 64;
+    const CASE: u8 = 0x20;
+    let (a, b) = (a | CASE, b | CASE);
+    let hit = |x: u8, y: u8| u8::from(x | CASE == a) & u8::from(y | CASE == b);
+    let mut base = 0;
+    let (blocks_a, rest_a) = at_a.as_chunks::<BLOCK>();
+    let (blocks_b, rest_b) = at_b.as_chunks::<BLOCK>();
+    for (xs, ys) in blocks_a.iter().zip(blocks_b) {
+        // Without branches, so that the compiler makes vector code of it.
+        let any = xs.iter().zip(ys).fold(0, |any, (&x, &y)| any | hit(x, y));
+        if any != 0
+            && xs
+                .iter()
+                .zip(ys)
+                .zip(base..)
+                .any(|((&x, &y), at)| hit(x, y) != 0 && check(at))
+        {
+            return true;
+        }
+        base += BLOCK;
+    }
+    rest_a
+        .iter()
+        .zip(rest_b)
+        .zip(base..)
+        .any(|((&x, &y), at)| hit(x, y) != 0 && check(at))
+}
+
+/// Bytes in the order of how common they are in mail (text, markup and base64), common ones first.
+const COMMON: &[u8] = b" ETAOINSRLHDCUMPFGYWBV/=-.:0,12K3>\"<;5489X67J@Q_Z";
+
+fn rarest(folded: &[u8]) -> (usize, usize) {
+    let rank = |b: u8| COMMON.iter().position(|&c| c == b).unwrap_or(COMMON.len());
+    let mut places: Vec<usize> = (0..folded.len()).collect();
+    places.sort_by_key(|&at| std::cmp::Reverse(folded.get(at).map_or(0, |&b| rank(b))));
+    let first = places.first().copied().unwrap_or(0);
+    let other = |&&at: &&usize| folded.get(at) != folded.get(first);
+    let second = places
+        .iter()
+        .find(other)
+        .or(places.get(1))
+        .copied()
+        .unwrap_or(first);
+    (first, second)
+}
+
+/// RFC 5051 2: each character to its simple title case, then decomposed. Titlecase differs from upper case
+/// only for letter pairs, which decompose; so upper case does as well on both sides.
+pub(crate) fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c.to_ascii_uppercase());
+            continue;
+        }
+        let mut upper = c.to_uppercase();
+        // A mapping to several characters (`ß`) is no simple one.
+        let simple = if upper.len() == 1 {
+            upper.next().unwrap_or(c)
+        } else {
+            c
+        };
+        decompose_compatible(simple, |c| {
+            let mut upper = c.to_uppercase();
+            out.push(if upper.len() == 1 {
+                upper.next().unwrap_or(c)
+            } else {
+                c
+            });
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn found_or_not() {
+        for (needle, text, found) in [
+            ("", "", true),
+            ("", "x", true),
+            ("x", "", false),
+            ("abc", "ab", false),
+            ("abc", "xxABC", true),
+            ("abc", "abxabc", true),
+            ("@b", "A@B", true),
+            ("`b", "A@B", false),
+            ("[x]", "{X}", false),
+            ("aaa", "aabaa", false),
+            ("aaa", "baaA", true),
+            ("É", "caFé", true),
+            ("é", "cafe\u{301}", true),
+            ("cafe", "CAFÉ", true),
+            ("ß", "STRAßE", true),
+            ("σ", "ΟΔΟΣ", true),
+            ("ς", "οδος Σ", true),
+            ("k", "\u{212a}", true),
+            ("привет", "ПРИВЕТ", true),
+            ("ä", "abc", false),
+            ("ﬁ", "fish", true),
+        ] {
+            assert_eq!(
+                Needle::new(needle).is_in(text),
+                found,
+                "{needle:?} in {text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_place_in_a_long_text() {
+        let needle = Needle::new("Quasar!");
+        for len in 7..300 {
+            for at in [0, 1, len / 2, len - 7].map(|at| at.min(len - 7)) {
+                let mut text = "q".repeat(len);
+                assert!(!needle.is_in(&text));
+                text.replace_range(at..at + 7, "qUaSAR!");
+                assert!(needle.is_in(&text), "{at} of {len}");
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Content transfer encodings (RFC 2045 6), decoded tolerantly and in one pass.
+
+use std::borrow::Cow;
+
+/// How the octets of a part are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TransferEncoding {
+    /// 7bit, 8bit, binary or absent: the octets are the content.
+    Identity = 0,
+    /// quoted-printable.
+    QuotedPrintable = 1,
+    /// base64.
+    Base64 = 2,
+    /// Named, but unknown to us.
+    Unknown = 3,
+}
+
+impl TransferEncoding {
+    /// From the token of a Content-Transfer-Encoding field.
+    pub fn from_token(token: &[u8]) -> Self {
+        const NAMES: [(&[u8], TransferEncoding); 5] = [
+            (b"7bit", TransferEncoding::Identity),
+            (b"8bit", TransferEncoding::Identity),
+            (b"binary", TransferEncoding::Identity),
+            (b"quoted-printable", TransferEncoding::QuotedPrintable),
+            (b"base64", TransferEncoding::Base64),
+        ];
+        let named = NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(token));
+        named.map_or(Self::Unknown, |(_, encoding)| *encoding)
+    }
+
+    /// The decoded octets; None for an unknown encoding. Damage is skipped, never refused.
+    pub fn decode(self, bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Identity => Some(Cow::Borrowed(bytes)),
+            Self::QuotedPrintable => Some(Cow::Owned(quoted_printable(bytes))),
+            Self::Base64 => Some(Cow::Owned(base64(bytes))),
+            Self::Unknown => None,
+        }
+    }
+}
+
+const SKIP: u8 = 0xff;
+const PAD: u8 = 0xfe;
+
+static BASE64: [u8; 256] = base64_table();
+
+const fn base64_table() -> [u8; 256] {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut table = [SKIP; 256];
+    let mut i = 0;
+    while i < 64 {
+        table[alphabet[i] as usize] = i as u8;
+        i += 1;
+    }
+    table[b'=' as usize] = PAD;
+    table
+}
+
+/// Decodes base64. RFC 2045 6.8: octets outside the alphabet are ignored; padding ends a run of
+/// characters, and what follows it starts a new one (concatenated encodings).
+pub(crate) fn base64(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() / 4 * 3 + 3);
+    let mut rest = bytes;
+    while let Some(after) = base64_quads(rest, &mut out) {
+        rest = base64_slow(after, &mut out);
+    }
+    out
+}
+
+/// Whole groups of four as long as nothing else comes; the rest, None at the end.
+fn base64_quads<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let mut rest = bytes;
+    while let [a, b, c, d, after @ ..] = rest {
+        let [a, b, c, d] = [a, b, c, d].map(|&x| BASE64[usize::from(x)]);
+        if (a | b | c | d) & 0xc0 != 0 {
+            break;
+        }
+        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        rest = after;
+    }
+    (!rest.is_empty()).then_some(rest)
+}
+
+/// One group, with whatever stands in or around it.
+fn base64_slow<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let mut bits = 0u32;
+    let mut count = 0;
+    let mut rest = bytes;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match BASE64[usize::from(*first)] {
+            SKIP if count == 0 => {
+                // Line ends stand between groups: back to whole groups after them.
+                if *first == b'\n' {
+                    return rest;
+                }
+            }
+            SKIP => {}
+            PAD => break,
+            value => {
+                bits = bits << 6 | u32::from(value);
+                count += 1;
+                if count == 4 {
+                    break;
+                }
+            }
+        }
+    }
+    let bits = bits << (6 * (4 - count));
+    let [_, group @ ..] = bits.to_be_bytes();
+    // n characters hold n * 6 / 8 whole octets.
+    out.extend(group.into_iter().take(count * 6 / 8));
+    rest
+}
+
+/// Decodes quoted-printable (RFC 2045 6.7). A `=` that begins no code stays as it is.
+pub(crate) fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut lines = bytes.split_inclusive(|&b| b == b'\n');
+    for line in &mut lines {
+        let content = line.trim_ascii_end();
+        // Rule 3: white space at the end of a line was added in transport.
+        let line_end = match line {
+            [.., b'\r', b'\n'] => &b"\r\n"[..],
+            [.., b'\n'] => b"\n",
+            _ => b"",
+        };
+        match content {
+            // Rule 5: a soft line break.
+            [content @ .., b'='] => quoted_line(content, false, &mut out),
+            content => {
+                quoted_line(content, false, &mut out);
+                out.extend_from_slice(line_end);
+            }
+        }
+    }
+    out
+}
+
+/// Decodes the Q encoding of RFC 2047 4.2.
+pub(crate) fn q_encoding(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    quoted_line(bytes, true, &mut out);
+    out
+}
+
+fn quoted_line(line: &[u8], underscores: bool, out: &mut Vec<u8>) {
+    let mut rest = line;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, after) {
+            (b'=', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    out.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => out.push(b'='),
+            },
+            (b'_', _) if underscores => out.push(b' '),
+            (first, _) => out.push(*first),
+        }
+    }
+}
+
+pub(crate) fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_cases() {
+        for (encoded, decoded) in [
+            ("", ""),
+            ("=", ""),
+            ("A", ""),
+            ("!!!!", ""),
+            ("SGVsbG8=", "Hello"),
+            ("SGVsbG8", "Hello"),
+            ("SGVs\r\nbG8h\r\n", "Hello!"),
+            ("SG Vs*bG8=", "Hello"),
+            ("SGk=SGk=", "HiHi"),
+            ("SGk=\r\n\r\n--", "Hi"),
+        ] {
+            assert_eq!(base64(encoded.as_bytes()), decoded.as_bytes(), "{encoded}");
+        }
+    }
+
+    #[test]
+    fn quoted_printable_cases() {
+        for (encoded, decoded) in [
+            ("", ""),
+            ("=", ""),
+            ("=4", "=4"),
+            ("=ZZ", "=ZZ"),
+            ("=3D=3d", "=="),
+            ("a =\r\nb", "a b"),
+            ("a=  \r\nb", "ab"),
+            ("a  \r\nb\nc", "a\r\nb\nc"),
+            ("=20\r\n", " \r\n"),
+            ("a_b", "a_b"),
+        ] {
+            assert_eq!(
+                quoted_printable(encoded.as_bytes()),
+                decoded.as_bytes(),
+                "{encoded}"
+            );
+        }
+        assert_eq!(q_encoding(b"a_b=5F"), b"a b_");
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(
+            TransferEncoding::from_token(b"BASE64"),
+            TransferEncoding::Base64
+        );
+        assert_eq!(
+            TransferEncoding::from_token(b"x-uuencode"),
+            TransferEncoding::Unknown
+        );
+        assert!(TransferEncoding::Unknown.decode(b"x").is_none());
+    }
+}
