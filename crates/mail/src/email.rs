@@ -1,10 +1,19 @@
 //! Email records: one per delivered content, shared by all its copies in an account; immutable.
 
+use crate::account::AccountInner;
+use crate::codec::{Decoder, Encoder};
+use crate::{Account, MailError, keys};
 use bytes::Bytes;
 use message::Digest;
 use std::sync::Arc;
-use storage::BlobRef;
-use types::EmailId;
+use storage::{Batch, BlobRef};
+use types::{BlobHash, EmailId};
+
+const VERSION: u8 = 1;
+
+/// Longest digest that is stored; a longer one (thousands of parts) is made anew when it is needed, so
+/// that values stay below what the store takes.
+const MAX_STORED_DIGEST: usize = 12 * 1024;
 
 /// Bytes that are on stable storage and parsed, ready to be appended to any number of mailboxes.
 #[derive(Clone, Debug)]
@@ -47,6 +56,117 @@ impl Email {
 
     /// RFC822.SIZE.
     pub fn size(&self) -> u32 {
-        self.blob.size.saturating_add(u32::try_from(self.prefix.len()).unwrap_or(u32::MAX))
+        self.blob
+            .size
+            .saturating_add(u32::try_from(self.prefix.len()).unwrap_or(u32::MAX))
     }
+
+    pub(crate) fn decode(id: EmailId, record: &Bytes) -> Result<Self, MailError> {
+        let mut d = Decoder::new(record, "email record");
+        if d.byte()? != VERSION {
+            return Err(d.damaged());
+        }
+        let hash = BlobHash(d.array()?);
+        let blob = BlobRef {
+            hash,
+            size: d.u32()?,
+            hint: u64::from_le_bytes(d.array()?),
+        };
+        let prefix = record.slice_ref(d.bytes()?);
+        Ok(Self {
+            id,
+            blob,
+            prefix,
+            digest: record.slice_ref(d.rest()),
+        })
+    }
+}
+
+/// Adds an email to a batch: its record, and the link that keeps its bytes alive.
+pub(crate) fn write(batch: &mut Batch, id: EmailId, content: &Ingested, prefix: &[u8]) {
+    let mut e = Encoder(Vec::with_capacity(64 + prefix.len() + content.digest.len()));
+    e.byte(VERSION);
+    e.0.extend_from_slice(&content.blob.hash.0);
+    e.uint(content.blob.size.into());
+    e.0.extend_from_slice(&content.blob.hint.to_le_bytes());
+    e.bytes(prefix);
+    if content.digest.len() <= MAX_STORED_DIGEST {
+        e.0.extend_from_slice(&content.digest);
+    }
+    batch.put(keys::email(id), e.0);
+    batch.link(content.blob.hash, id);
+}
+
+/// Ids that are read in one scan: a gap of this many unwanted records costs less than another look-up.
+const GAP: u64 = 8;
+
+impl Account {
+    /// The emails of `ids`, in their order; `None` for one that was expunged long ago. Reads whole ranges
+    /// where ids are close to each other: call it with a few hundred at once.
+    pub async fn emails(&self, ids: &[EmailId]) -> Result<Vec<Option<Email>>, MailError> {
+        self.0.emails(ids).await
+    }
+}
+
+impl AccountInner {
+    pub(crate) async fn emails(&self, ids: &[EmailId]) -> Result<Vec<Option<Email>>, MailError> {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_unstable_by_key(|&i| ids[i]);
+        let mut found: Vec<Option<Email>> = vec![None; ids.len()];
+        for run in runs(ids, &order) {
+            self.read_run(ids, run, &mut found).await?;
+        }
+        for email in found.iter_mut().flatten() {
+            if email.digest().is_none() {
+                let content = self.mail.blobs().get(&email.blob, 0..email.blob.size).await;
+                email.digest = match content {
+                    Ok(bytes) => message::digest(&bytes).into(),
+                    // Reading the body will report the damage; the rest can still be served.
+                    Err(_) => message::digest(b"").into(),
+                };
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the records of a run of close ids: one by one or as a range.
+    async fn read_run(
+        &self,
+        ids: &[EmailId],
+        run: &[usize],
+        found: &mut [Option<Email>],
+    ) -> Result<(), MailError> {
+        let (Some(&first), Some(&last)) = (run.first(), run.last()) else {
+            return Ok(());
+        };
+        let meta = self.mail.meta();
+        if run.len() < 4 {
+            for &i in run {
+                if let Some(record) = meta.get(self.id, &keys::email(ids[i])).await? {
+                    found[i] = Some(Email::decode(ids[i], &record)?);
+                }
+            }
+            return Ok(());
+        }
+        let span = usize::try_from(ids[last].0 - ids[first].0 + 1).unwrap_or(usize::MAX);
+        let page = meta
+            .scan(self.id, keys::emails(ids[first], ids[last], span))
+            .await?;
+        let mut wanted = run.iter().copied().peekable();
+        for (key, record) in &page.entries {
+            let Some(id) = keys::id_of(key).map(EmailId) else {
+                continue;
+            };
+            while wanted.next_if(|&i| ids[i] < id).is_some() {}
+            while let Some(i) = wanted.next_if(|&i| ids[i] == id) {
+                found[i] = Some(Email::decode(id, record)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Cuts sorted positions into runs whose ids are close to each other.
+fn runs<'a>(ids: &'a [EmailId], order: &'a [usize]) -> impl Iterator<Item = &'a [usize]> {
+    order.chunk_by(|&a, &b| ids[b].0 - ids[a].0 <= GAP)
 }

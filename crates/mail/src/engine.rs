@@ -1,10 +1,16 @@
-//! `Mail`: the engine over one store, and its accounts.
+//! `Mail`: the engine over one store, its open accounts and its cache of views.
 
-use crate::{Account, Email, Ingested, MailError};
+use crate::account::AccountInner;
+use crate::mailbox::Mailbox;
+use crate::{Account, Email, Ingested, MailError, MailErrorKind};
 use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
-use storage::{BlobStore, MetaStore, Provenance};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+use storage::{BlobRef, BlobStore, MetaStore, Provenance};
+use tokio::sync::OnceCell;
 use types::{AccountId, Role};
 
 /// Settings of the engine.
@@ -20,98 +26,253 @@ pub struct Options {
     pub default_quota_bytes: Option<u64>,
     /// Whether STORE waits for stable storage too (`durability = "strict"`).
     pub strict: bool,
+    /// How long the uids of expunged messages are remembered for QRESYNC, in seconds.
+    pub remember_expunged_seconds: i64,
+    /// How long expunged messages stay readable for sessions that have not been told, in seconds.
+    pub grace_seconds: i64,
 }
 
-/// An account as the directory kept in the store knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountInfo {
-    /// Its id, never given twice.
-    pub id: AccountId,
-    /// Its name, unique, in the spelling it was made with.
-    pub name: String,
-    /// Password hash with its `{SCHEME}`; `None` when another directory knows the password.
-    pub password: Option<String>,
-    /// Quota in bytes, if it has one of its own.
-    pub quota_bytes: Option<u64>,
+impl Default for Options {
+    fn default() -> Self {
+        let mailbox = |role: Role| (role.name().to_owned(), role);
+        Self {
+            max_message_bytes: 64 << 20,
+            view_cache_bytes: 64 << 20,
+            default_mailboxes: [
+                Role::Drafts,
+                Role::Sent,
+                Role::Junk,
+                Role::Trash,
+                Role::Archive,
+            ]
+            .map(mailbox)
+            .to_vec(),
+            default_quota_bytes: None,
+            strict: false,
+            remember_expunged_seconds: 90 * 86_400,
+            grace_seconds: 86_400,
+        }
+    }
 }
 
 /// The mail engine over one MetaStore and one BlobStore. Cloning is cheap.
 #[derive(Clone)]
-pub struct Mail(Arc<()>);
+pub struct Mail(Arc<Inner>);
+
+struct Inner {
+    meta: Arc<dyn MetaStore>,
+    blobs: Arc<dyn BlobStore>,
+    options: Options,
+    accounts: Mutex<HashMap<AccountId, Arc<OnceCell<Arc<AccountInner>>>>>,
+    views: Mutex<UnusedViews>,
+    pub(crate) dead: Mutex<crate::sweep::Dead>,
+}
+
+/// Views that no session uses, in the order they were left.
+#[derive(Default)]
+struct UnusedViews {
+    queue: VecDeque<(Weak<Mailbox>, usize)>,
+    bytes: usize,
+}
+
+/// Accounts kept open; beyond this many, unused ones are closed.
+const MAX_OPEN_ACCOUNTS: usize = 4096;
+
+/// Messages from this size on are parsed off the async threads.
+const LARGE_MESSAGE: usize = 1 << 20;
+
+/// Seconds since 1970 UTC.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
 
 impl Mail {
-    /// Opens the engine.
+    /// Opens the engine over two stores.
     pub async fn open(
         meta: Arc<dyn MetaStore>,
         blobs: Arc<dyn BlobStore>,
         options: Options,
     ) -> Result<Self, MailError> {
-        todo!()
-    }
-
-    /// Makes an account; `Exists` when the name is taken (names differ only by letter case count as the same).
-    pub async fn create_account(&self, name: &str, password: Option<&str>) -> Result<AccountInfo, MailError> {
-        todo!()
-    }
-
-    /// The account of a name; `None` when there is none.
-    pub async fn find_account(&self, name: &str) -> Result<Option<AccountInfo>, MailError> {
-        todo!()
-    }
-
-    /// The account of a name known to some directory; made (without password) when the store has none yet.
-    pub async fn ensure_account(&self, name: &str) -> Result<AccountInfo, MailError> {
-        todo!()
-    }
-
-    /// Replaces the password hash.
-    pub async fn set_password(&self, name: &str, password: Option<&str>) -> Result<(), MailError> {
-        todo!()
-    }
-
-    /// Sets or clears the account's own quota.
-    pub async fn set_quota(&self, name: &str, bytes: Option<u64>) -> Result<(), MailError> {
-        todo!()
-    }
-
-    /// Removes an account with all its mail.
-    pub async fn remove_account(&self, name: &str) -> Result<(), MailError> {
-        todo!()
-    }
-
-    /// All accounts, by name.
-    pub async fn list_accounts(&self) -> Result<Vec<AccountInfo>, MailError> {
-        todo!()
+        Ok(Self(Arc::new(Inner {
+            meta,
+            blobs,
+            options,
+            accounts: Mutex::default(),
+            views: Mutex::default(),
+            dead: Mutex::default(),
+        })))
     }
 
     /// Opens an account: one object per account and process, shared by all its sessions.
     pub async fn account(&self, id: AccountId) -> Result<Account, MailError> {
-        todo!()
+        let cell = {
+            let mut accounts = self
+                .0
+                .accounts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if accounts.len() >= MAX_OPEN_ACCOUNTS && !accounts.contains_key(&id) {
+                let in_use = |cell: &Arc<OnceCell<Arc<AccountInner>>>| {
+                    Arc::strong_count(cell) > 1
+                        || cell
+                            .get()
+                            .is_none_or(|account| Arc::strong_count(account) > 1)
+                };
+                accounts.retain(|_, cell| in_use(cell));
+            }
+            accounts.entry(id).or_default().clone()
+        };
+        let account = cell
+            .get_or_try_init(|| async {
+                let quota = self.quota_of(id).await?;
+                AccountInner::open(self.clone(), id, quota).await
+            })
+            .await?;
+        Ok(Account(account.clone()))
     }
 
-    /// Stores and parses the bytes of a message. Returns once they are on stable storage.
+    /// Stores and parses the bytes of a message. Returns once they are on stable storage. `TooBig`.
     pub async fn ingest(&self, bytes: Bytes, origin: &Provenance) -> Result<Ingested, MailError> {
-        todo!()
+        if bytes.len() > self.0.options.max_message_bytes as usize {
+            return Err(MailError::new(
+                MailErrorKind::TooBig,
+                "the message is too large",
+            ));
+        }
+        // The disk works while the message is parsed.
+        let (blob, digest) = tokio::join!(
+            self.0.blobs.put(bytes.clone(), origin),
+            digest(bytes.clone())
+        );
+        let digest: Arc<[u8]> = digest?.into();
+        let crlf_extra = message::Digest::parse(&digest).map_or(0, |digest| digest.crlf_extra());
+        Ok(Ingested {
+            blob: blob?,
+            digest,
+            crlf_extra,
+        })
     }
 
     /// The shared bytes (without [`Email::prefix`]) of each email, in order. The caller bounds the sum of
     /// the sizes (aim at 1 to 4 MB per call for bulk reading).
     pub async fn contents(&self, emails: &[&Email]) -> Vec<Result<Bytes, MailError>> {
-        todo!()
+        let blobs: Vec<BlobRef> = emails.iter().map(|email| email.blob).collect();
+        let contents = self.0.blobs.get_many(&blobs).await;
+        contents
+            .into_iter()
+            .map(|content| content.map_err(MailError::from))
+            .collect()
     }
 
     /// A range of the shared bytes of one email, cut to its size.
-    pub async fn content_range(&self, email: &Email, range: Range<u32>) -> Result<Bytes, MailError> {
-        todo!()
+    pub async fn content_range(
+        &self,
+        email: &Email,
+        range: Range<u32>,
+    ) -> Result<Bytes, MailError> {
+        let end = range.end.min(email.blob.size);
+        let start = range.start.min(end);
+        Ok(self.0.blobs.get(&email.blob, start..end).await?)
     }
 
     /// Settings.
     pub fn options(&self) -> &Options {
-        todo!()
+        &self.0.options
+    }
+
+    /// Bytes of all views in memory.
+    pub fn view_bytes(&self) -> usize {
+        let mailboxes = self
+            .open_accounts()
+            .into_iter()
+            .flat_map(|a| a.all_mailboxes());
+        mailboxes
+            .map(|m| m.state().head.view.as_ref().map_or(0, |view| view.memory()))
+            .sum()
     }
 
     /// Finishes commits and closes both stores.
     pub async fn close(&self) -> Result<(), MailError> {
-        todo!()
+        let blobs = self.0.blobs.close().await;
+        self.0.meta.close().await?;
+        Ok(blobs?)
     }
+
+    pub(crate) fn meta(&self) -> &dyn MetaStore {
+        &*self.0.meta
+    }
+
+    pub(crate) fn blobs(&self) -> &dyn BlobStore {
+        &*self.0.blobs
+    }
+
+    pub(crate) fn dead(&self) -> &Mutex<crate::sweep::Dead> {
+        &self.0.dead
+    }
+
+    pub(crate) fn open_accounts(&self) -> Vec<Arc<AccountInner>> {
+        let accounts = self
+            .0
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        accounts
+            .values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect()
+    }
+
+    pub(crate) fn open_account(&self, id: AccountId) -> Option<Arc<AccountInner>> {
+        let accounts = self
+            .0
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        accounts.get(&id).and_then(|cell| cell.get().cloned())
+    }
+
+    pub(crate) fn close_account(&self, id: AccountId) {
+        self.0
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+
+    /// Keeps a view that its last session has left, as long as memory allows.
+    pub(crate) fn cache_view(&self, mailbox: &Arc<Mailbox>) {
+        if mailbox.cached.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let bytes = mailbox
+            .state()
+            .head
+            .view
+            .as_ref()
+            .map_or(0, |view| view.memory());
+        let mut views = self.0.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.queue.push_back((Arc::downgrade(mailbox), bytes));
+        views.bytes += bytes;
+        while views.bytes > self.0.options.view_cache_bytes {
+            let Some((mailbox, bytes)) = views.queue.pop_front() else {
+                break;
+            };
+            views.bytes = views.bytes.saturating_sub(bytes);
+            if let Some(mailbox) = mailbox.upgrade() {
+                mailbox.cached.store(false, Ordering::Release);
+                mailbox.unload();
+            }
+        }
+    }
+}
+
+async fn digest(bytes: Bytes) -> Result<Vec<u8>, MailError> {
+    if bytes.len() < LARGE_MESSAGE {
+        return Ok(message::digest(&bytes));
+    }
+    let task = tokio::task::spawn_blocking(move || message::digest(&bytes)).await;
+    task.map_err(|_| MailError::new(MailErrorKind::Unavailable, "parsing the message failed"))
 }

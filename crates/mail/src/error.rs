@@ -40,7 +40,10 @@ pub struct MailError {
 impl MailError {
     /// An error of `kind`.
     pub fn new(kind: MailErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self {
+            kind,
+            text: text.into(),
+        }
     }
 
     pub(crate) fn not_found(text: impl Into<String>) -> Self {
@@ -54,7 +57,10 @@ impl MailError {
     /// Whether the text describes the server's trouble rather than the client's request, so that it
     /// belongs into the log and not onto the wire.
     pub fn is_internal(&self) -> bool {
-        matches!(self.kind, MailErrorKind::Unavailable | MailErrorKind::Corrupt)
+        matches!(
+            self.kind,
+            MailErrorKind::Unavailable | MailErrorKind::Corrupt
+        )
     }
 }
 

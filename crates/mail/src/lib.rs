@@ -11,21 +11,36 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod apply;
+mod check;
 mod chunk;
+mod codec;
+mod directory;
+mod edit;
 mod email;
 mod engine;
 mod error;
+mod folders;
 mod journal;
+mod keys;
 mod mailbox;
+mod messages;
+mod record;
+mod selected;
+mod snapshot;
+mod sweep;
+mod tree;
 mod view;
 
-pub use account::{Account, Appended, Copied, NewMessage, Usage};
+pub use account::{Account, Usage};
 pub use chunk::Row;
+pub use directory::AccountInfo;
 pub use email::{Email, Ingested};
-pub use engine::{AccountInfo, Mail, Options};
+pub use engine::{Mail, Options};
 pub use error::{MailError, MailErrorKind};
 pub use journal::FlagChange;
-pub use mailbox::{Expunged, Selected, Stored, Summary};
+pub use mailbox::Summary;
+pub use messages::{Appended, Copied, NewMessage};
+pub use selected::{Expunged, Selected, Stored};
 pub use tree::{Folder, Tree};
 pub use view::{Changes, MAX_KEYWORDS, View};
-mod tree;

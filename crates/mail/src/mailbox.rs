@@ -1,8 +1,12 @@
-//! An open mailbox.
+//! One mailbox in memory: the newest committed state, and the newest state that may be shown.
 
-use crate::{FlagChange, MailError, View};
-use std::sync::Arc;
-use types::{MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use crate::record::MailboxRecord;
+use crate::snapshot::{Loaded, Saved};
+use crate::{MailError, MailErrorKind, View};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use types::{MailboxId, ModSeq, Uid, UidValidity};
 
 /// Counts of a mailbox (STATUS), kept without opening it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,73 +19,251 @@ pub struct Summary {
     pub modseq: ModSeq,
     /// Messages.
     pub messages: u32,
-    /// Messages without `\Seen`.
+    /// Messages without `\\Seen`.
     pub unseen: u32,
-    /// Messages with `\Deleted`.
+    /// Messages with `\\Deleted`.
     pub deleted: u32,
-    /// Messages no session has been told about yet (`\Recent`).
+    /// Messages no session has been told about yet (`\\Recent`).
     pub recent: u32,
     /// Sum of RFC822.SIZE.
     pub bytes: u64,
 }
 
-/// What a STORE did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Messages that carry the change now (whether or not it made a difference to them).
-    pub stored: UidSet,
-    /// Messages left alone because they changed after UNCHANGEDSINCE (RFC 7162 3.1.3).
-    pub modified: UidSet,
-    /// HIGHESTMODSEQ afterwards.
-    pub modseq: ModSeq,
+/// A mailbox of an open account. Its view is loaded only while sessions use it or memory allows.
+///
+/// *head* is what was committed last; *shown* is what sessions see. They differ while a commit that must
+/// be durable before it is visible is on its way to the disk (DESIGN 3.4).
+pub(crate) struct Mailbox {
+    pub(crate) id: MailboxId,
+    state: Mutex<State>,
+    version: watch::Sender<u64>,
+    gone: AtomicBool,
+    /// Sessions that have it open.
+    pub(crate) sessions: AtomicUsize,
+    /// Whether it waits in the cache of unused views.
+    pub(crate) cached: AtomicBool,
 }
 
-/// What an expunge removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expunged {
-    /// The messages removed by this call.
-    pub uids: UidSet,
-    /// HIGHESTMODSEQ afterwards.
-    pub modseq: ModSeq,
+pub(crate) struct State {
+    pub(crate) head: Committed,
+    pub(crate) shown: Committed,
+    /// Commits on their way to the disk.
+    pending: usize,
+    /// A commit could not be made durable: nothing newer will ever be shown.
+    broken: bool,
+    pub(crate) recent_from: u32,
+    pub(crate) disk: OnDisk,
 }
 
-/// A mailbox opened by a session: keeps its view in memory while it lives.
-pub struct Selected(Arc<()>);
+/// A committed state: the record, and the view if it is loaded.
+#[derive(Clone)]
+pub(crate) struct Committed {
+    pub(crate) record: Arc<MailboxRecord>,
+    pub(crate) view: Option<Arc<View>>,
+}
 
-impl Selected {
-    /// The mailbox's id.
-    pub fn id(&self) -> MailboxId { todo!() }
+/// What the snapshot on disk holds; known while the view is loaded.
+#[derive(Default)]
+pub(crate) struct OnDisk {
+    pub(crate) saved: Saved,
+    pub(crate) journal_bytes: usize,
+    pub(crate) saving: bool,
+}
 
-    /// The newest view that may be shown. Cheap.
-    pub fn view(&self) -> Arc<View> { todo!() }
+impl Mailbox {
+    pub(crate) fn new(id: MailboxId, record: MailboxRecord) -> Arc<Self> {
+        let recent_from = record.recent_from;
+        let head = Committed {
+            record: Arc::new(record),
+            view: None,
+        };
+        let state = State {
+            shown: head.clone(),
+            head,
+            pending: 0,
+            broken: false,
+            recent_from,
+            disk: OnDisk::default(),
+        };
+        Arc::new(Self {
+            id,
+            state: Mutex::new(state),
+            version: watch::Sender::new(0),
+            gone: AtomicBool::new(false),
+            sessions: AtomicUsize::new(0),
+            cached: AtomicBool::new(false),
+        })
+    }
 
-    /// Changes its value whenever `view()` does, and when the mailbox is deleted.
-    pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> { todo!() }
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // The guarded sections assign whole values; a panic inside one leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-    /// Whether the mailbox was deleted by someone: operations answer `Gone`, the view stays readable.
-    pub fn is_gone(&self) -> bool { todo!() }
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
 
-    /// Claims `\Recent`: the first uid that no session has been told about before this call; all from it on
-    /// up to the view's UIDNEXT are recent for the caller, and for nobody after it (RFC 3501 2.3.2).
-    pub fn claim_recent(&self) -> u32 { todo!() }
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
 
-    /// The same without claiming (EXAMINE).
-    pub fn peek_recent(&self) -> u32 { todo!() }
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.tick();
+    }
 
-    /// Changes flags of those of `uids` that exist. With `unchanged_since`, messages whose modseq is larger are left alone.
-    /// Visible to everybody when it returns; durable within 100 ms.
-    pub async fn store(&self, uids: &UidSet, change: &FlagChange, unchanged_since: Option<u64>) -> Result<Stored, MailError> { todo!() }
+    fn tick(&self) {
+        self.version.send_modify(|v| *v += 1);
+    }
 
-    /// Removes those of `uids` that exist, for good.
-    pub async fn expunge(&self, uids: &UidSet) -> Result<Expunged, MailError> { todo!() }
+    pub(crate) fn live(&self) -> Result<(), MailError> {
+        if self.is_gone() {
+            return Err(MailError::new(
+                MailErrorKind::Gone,
+                "the mailbox was deleted",
+            ));
+        }
+        Ok(())
+    }
 
-    /// Removes those of `uids` (all, if `None`) that carry `\Deleted`.
-    pub async fn expunge_deleted(&self, uids: Option<&UidSet>) -> Result<Expunged, MailError> { todo!() }
+    /// Takes a new head that may be shown as soon as everything before it may. Returns whether it is
+    /// shown already.
+    pub(crate) fn advance(&self, new: Committed, journal_bytes: usize) -> bool {
+        let mut state = self.state();
+        state.install(new, journal_bytes);
+        let show = state.pending == 0 && !state.broken;
+        if show {
+            state.shown = state.head.clone();
+        }
+        drop(state);
+        if show {
+            self.tick();
+        }
+        show
+    }
 
-    /// POP3's UPDATE: sets `\Seen` on `seen` and removes `remove`, in one durable commit.
-    pub async fn update(&self, seen: &UidSet, remove: &UidSet) -> Result<Expunged, MailError> { todo!() }
+    /// Takes a new head that must not be shown before [`settle`](Self::settle).
+    pub(crate) fn advance_pending(&self, new: Committed, journal_bytes: usize) {
+        let mut state = self.state();
+        state.install(new, journal_bytes);
+        state.pending += 1;
+    }
 
-    /// The uids expunged after modseq `since` (VANISHED EARLIER). `None` when the journal does not reach back that far:
-    /// then everything below UIDNEXT that does not exist counts as vanished.
-    pub async fn vanished_since(&self, since: u64) -> Result<Option<UidSet>, MailError> { todo!() }
+    /// The commit that made `new` is durable, or will never be.
+    pub(crate) fn settle(&self, new: &Committed, durable: bool) {
+        let mut state = self.state();
+        state.pending = state.pending.saturating_sub(1);
+        if !durable {
+            state.broken = true;
+        } else if !state.broken {
+            if state.pending == 0 {
+                state.shown = state.head.clone();
+            } else if new.record.modseq > state.shown.record.modseq {
+                let loaded = state.shown.view.is_some();
+                state.shown = new.clone();
+                state.shown.view = state.shown.view.take().filter(|_| loaded);
+            }
+        }
+        drop(state);
+        self.tick();
+    }
+
+    /// Waits until a modseq is shown.
+    pub(crate) async fn wait_shown(&self, modseq: ModSeq) -> Result<(), MailError> {
+        self.wait(|state| state.shown.record.modseq >= modseq).await
+    }
+
+    /// Waits until no commit is on its way to the disk.
+    pub(crate) async fn wait_settled(&self) -> Result<(), MailError> {
+        self.wait(|state| state.pending == 0).await
+    }
+
+    async fn wait(&self, done: impl Fn(&State) -> bool) -> Result<(), MailError> {
+        let mut version = self.watch();
+        loop {
+            {
+                let state = self.state();
+                if state.broken {
+                    return Err(MailError::new(
+                        MailErrorKind::Unavailable,
+                        "a commit could not be made durable",
+                    ));
+                }
+                if done(&state) {
+                    return Ok(());
+                }
+            }
+            if version.changed().await.is_err() {
+                return Err(MailError::new(
+                    MailErrorKind::Gone,
+                    "the mailbox was closed",
+                ));
+            }
+        }
+    }
+
+    /// Takes the view just read from disk, unless it is there already.
+    pub(crate) fn loaded(&self, loaded: Loaded) {
+        let mut state = self.state();
+        if state.head.view.is_none() {
+            let view = Some(Arc::new(loaded.view));
+            state.head.view.clone_from(&view);
+            state.shown.view = view;
+            state.disk = OnDisk {
+                saved: loaded.saved,
+                journal_bytes: loaded.journal_bytes,
+                saving: false,
+            };
+        }
+    }
+
+    /// Drops the view if no session uses it and nothing is on its way. Returns the bytes freed.
+    pub(crate) fn unload(&self) -> usize {
+        let mut state = self.state();
+        if self.sessions.load(Ordering::Acquire) > 0 || state.pending > 0 || state.disk.saving {
+            return 0;
+        }
+        state.disk = OnDisk::default();
+        state.shown.view = None;
+        state.head.view.take().map_or(0, |view| view.memory())
+    }
+
+    /// The counts sessions may see.
+    pub(crate) fn summary(&self) -> Summary {
+        let state = self.state();
+        let record = &state.shown.record;
+        Summary {
+            uid_validity: record.uid_validity,
+            uid_next: record.uid_next,
+            modseq: record.modseq,
+            messages: record.messages,
+            unseen: record.unseen,
+            deleted: record.deleted,
+            recent: state.recent(record.uid_next),
+            bytes: record.bytes,
+        }
+    }
+}
+
+impl State {
+    fn install(&mut self, mut new: Committed, journal_bytes: usize) {
+        // The view may have been dropped, or not been loaded at all, while the commit was made.
+        new.view = new.view.filter(|_| self.head.view.is_some());
+        self.disk.journal_bytes += journal_bytes;
+        self.head = new;
+    }
+
+    /// How many messages no session has been told about. Uids are not dense, so with a loaded view they
+    /// are counted and without one the distance is cut to the number of messages.
+    fn recent(&self, uid_next: u32) -> u32 {
+        match &self.shown.view {
+            Some(view) => {
+                Uid::new(self.recent_from).map_or(0, |from| (view.len() - view.rank(from)) as u32)
+            }
+            None => uid_next
+                .saturating_sub(self.recent_from)
+                .min(self.shown.record.messages),
+        }
+    }
 }

@@ -29,12 +29,19 @@ impl Tree {
 
     /// The name of a mailbox.
     pub fn name_of(&self, id: MailboxId) -> Option<&MailboxName> {
-        self.folders.iter().find(|(_, folder)| folder.id == id).map(|(name, _)| name)
+        self.folders
+            .iter()
+            .find(|(_, folder)| folder.id == id)
+            .map(|(name, _)| name)
     }
 
     /// Whether any mailbox lies below the name.
     pub fn has_children(&self, name: &MailboxName) -> bool {
-        self.folders.range(name.clone()..).skip_while(|(n, _)| *n == name).find(|(n, _)| !n.as_str().starts_with(name.as_str()) || n.is_below(name)).is_some_and(|(n, _)| n.is_below(name))
+        self.folders
+            .range(name.clone()..)
+            .skip_while(|(n, _)| *n == name)
+            .find(|(n, _)| !n.as_str().starts_with(name.as_str()) || n.is_below(name))
+            .is_some_and(|(n, _)| n.is_below(name))
     }
 
     /// Names that exist only because a mailbox lies below them (`\NonExistent`, RFC 5258 3.1).
@@ -48,6 +55,8 @@ impl Tree {
 
     /// The mailbox with a role.
     pub fn with_role(&self, role: Role) -> Option<(&MailboxName, &Folder)> {
-        self.folders.iter().find(|(_, folder)| folder.role == Some(role))
+        self.folders
+            .iter()
+            .find(|(_, folder)| folder.role == Some(role))
     }
 }

@@ -1,10 +1,8 @@
 //! A mailbox at one modification sequence, in memory: immutable, shared, copied per chunk on write.
 
-use crate::chunk::{CHUNK, Chunk, Row};
-use crate::journal::{Change, FlagChange, NewRow};
-use crate::{MailError, MailErrorKind};
+use crate::chunk::{Chunk, Row};
 use std::sync::Arc;
-use types::{FlagOp, Flags, Keyword, ModSeq, Uid, UidSet, UidValidity};
+use types::{Keyword, ModSeq, Uid, UidSet, UidValidity};
 
 /// Keywords one mailbox can hold: they are bits of a `u64` per message.
 pub const MAX_KEYWORDS: usize = 64;
@@ -94,13 +92,18 @@ impl View {
         if index >= self.len() {
             return None;
         }
-        let chunk = self.starts.partition_point(|&s| s as usize <= index).checked_sub(1)?;
+        let chunk = self
+            .starts
+            .partition_point(|&s| s as usize <= index)
+            .checked_sub(1)?;
         Some((chunk, index - self.starts[chunk] as usize))
     }
 
     /// The position of a uid, if the view holds it.
     pub fn index_of(&self, uid: Uid) -> Option<usize> {
-        let chunk = self.chunks.partition_point(|c| c.last().is_some_and(|last| last < uid));
+        let chunk = self
+            .chunks
+            .partition_point(|c| c.last().is_some_and(|last| last < uid));
         let i = self.chunks.get(chunk)?.uids.binary_search(&uid).ok()?;
         Some(self.starts[chunk] as usize + i)
     }
@@ -112,7 +115,9 @@ impl View {
 
     /// How many messages have a uid below this one: the position it has or would have.
     pub fn rank(&self, uid: Uid) -> usize {
-        let chunk = self.chunks.partition_point(|c| c.last().is_some_and(|last| last < uid));
+        let chunk = self
+            .chunks
+            .partition_point(|c| c.last().is_some_and(|last| last < uid));
         match self.chunks.get(chunk) {
             Some(c) => self.starts[chunk] as usize + c.uids.partition_point(|&u| u < uid),
             None => self.len(),
@@ -121,13 +126,17 @@ impl View {
 
     /// All messages in order.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        self.chunks.iter().flat_map(|c| (0..c.len()).map(move |i| c.row(i)))
+        self.chunks
+            .iter()
+            .flat_map(|c| (0..c.len()).map(move |i| c.row(i)))
     }
 
     /// The messages at positions `from..to` with their positions.
     pub fn rows_at(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, Row)> + '_ {
         let to = to.min(self.len());
-        let first = self.locate(from).map_or(self.chunks.len(), |(chunk, _)| chunk);
+        let first = self
+            .locate(from)
+            .map_or(self.chunks.len(), |(chunk, _)| chunk);
         self.chunks[first..]
             .iter()
             .zip(&self.starts[first..])
@@ -163,7 +172,10 @@ impl View {
 
     /// The bit of a keyword, if the mailbox knows it.
     pub fn keyword_bit(&self, keyword: &Keyword) -> Option<u64> {
-        self.keywords.iter().position(|k| k == keyword).map(|i| 1 << i)
+        self.keywords
+            .iter()
+            .position(|k| k == keyword)
+            .map(|i| 1 << i)
     }
 
     /// The keywords of a row.
@@ -230,8 +242,7 @@ impl View {
 
     /// Bytes this view occupies, counting shared chunks as its own.
     pub fn memory(&self) -> usize {
-        size_of::<Self>()
-            + self.chunks.iter().map(|c| c.memory() + 24).sum::<usize>()
+        size_of::<Self>() + self.chunks.iter().map(|c| c.memory() + 24).sum::<usize>()
     }
 }
 
@@ -243,7 +254,10 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(view: &'a View) -> Self {
-        Self { chunks: &view.chunks, i: 0 }
+        Self {
+            chunks: &view.chunks,
+            i: 0,
+        }
     }
 
     fn peek(&self) -> Option<(Uid, ModSeq)> {

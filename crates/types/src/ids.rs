@@ -90,6 +90,9 @@ impl fmt::Debug for Uid {
 pub struct UidValidity(NonZeroU32);
 
 impl UidValidity {
+    /// The smallest value.
+    pub const MIN: Self = Self(NonZeroU32::MIN);
+
     /// `None` for 0.
     pub const fn new(value: u32) -> Option<Self> {
         match NonZeroU32::new(value) {

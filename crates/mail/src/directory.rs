@@ -1,0 +1,244 @@
+//! The accounts themselves: names, password hashes and quotas, kept in the store's own partition.
+
+use crate::codec::{Decoder, Encoder};
+use crate::edit::ATTEMPTS;
+use crate::messages::contention;
+use crate::snapshot::each;
+use crate::{Mail, MailError, MailErrorKind, keys};
+use bytes::Bytes;
+use storage::{Batch, ErrorKind};
+use types::AccountId;
+
+const VERSION: u8 = 1;
+
+/// Longest account name, in bytes.
+const MAX_NAME: usize = 320;
+
+/// An account as the directory kept in the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Its id, never given twice.
+    pub id: AccountId,
+    /// Its name, unique, in the spelling it was made with.
+    pub name: String,
+    /// Password hash with its `{SCHEME}`; `None` when another directory knows the password.
+    pub password: Option<String>,
+    /// Quota in bytes, if it has one of its own.
+    pub quota_bytes: Option<u64>,
+}
+
+impl AccountInfo {
+    fn encode(&self) -> Bytes {
+        let mut e = Encoder::default();
+        e.byte(VERSION);
+        e.uint(self.id.0);
+        e.bytes(self.name.as_bytes());
+        e.byte(u8::from(self.password.is_some()));
+        e.bytes(self.password.as_deref().unwrap_or_default().as_bytes());
+        e.byte(u8::from(self.quota_bytes.is_some()));
+        e.uint(self.quota_bytes.unwrap_or_default());
+        e.0.into()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, MailError> {
+        let mut d = Decoder::new(bytes, "account record");
+        if d.byte()? != VERSION {
+            return Err(d.damaged());
+        }
+        let id = AccountId(d.uint()?);
+        let name = d.str()?.to_owned();
+        let has_password = d.byte()? != 0;
+        let password = d.str()?.to_owned();
+        let has_quota = d.byte()? != 0;
+        let quota = d.uint()?;
+        Ok(Self {
+            id,
+            name,
+            password: has_password.then_some(password),
+            quota_bytes: has_quota.then_some(quota),
+        })
+    }
+}
+
+impl Mail {
+    /// Makes an account; `Exists` when the name is taken (letter case does not tell names apart).
+    pub async fn create_account(
+        &self,
+        name: &str,
+        password: Option<&str>,
+    ) -> Result<AccountInfo, MailError> {
+        if name.is_empty()
+            || name.len() > MAX_NAME
+            || name
+                .chars()
+                .any(|c| c.is_control() || c.is_whitespace() || c == '/')
+        {
+            return Err(MailError::new(
+                MailErrorKind::Invalid,
+                "not a usable account name",
+            ));
+        }
+        for _ in 0..ATTEMPTS {
+            if self.find_account(name).await?.is_some() {
+                return Err(MailError::new(
+                    MailErrorKind::Exists,
+                    "an account of that name exists",
+                ));
+            }
+            let counter = self.meta().get(AccountId::SYSTEM, keys::NEXT_ID).await?;
+            let mut batch = Batch::new();
+            let id = match &counter {
+                Some(old) => {
+                    batch.require(keys::NEXT_ID, old.clone());
+                    let bytes = <[u8; 8]>::try_from(&old[..]);
+                    u64::from_be_bytes(bytes.map_err(|_| MailError::corrupt("account counter"))?)
+                }
+                None => {
+                    batch.require_absent(keys::NEXT_ID);
+                    1
+                }
+            };
+            let info = AccountInfo {
+                id: AccountId(id),
+                name: name.to_owned(),
+                password: password.map(str::to_owned),
+                quota_bytes: None,
+            };
+            batch.put(keys::NEXT_ID, (id + 1).to_be_bytes().to_vec());
+            batch.require_absent(keys::account(name));
+            batch.put(keys::account(name), info.encode());
+            batch.put(keys::account_name(info.id), name.as_bytes().to_vec());
+            if self.commit_system(batch).await? {
+                return Ok(info);
+            }
+        }
+        Err(contention())
+    }
+
+    /// The account of a name; `None` when there is none.
+    pub async fn find_account(&self, name: &str) -> Result<Option<AccountInfo>, MailError> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Ok(None);
+        }
+        let record = self
+            .meta()
+            .get(AccountId::SYSTEM, &keys::account(name))
+            .await?;
+        record.map(|bytes| AccountInfo::decode(&bytes)).transpose()
+    }
+
+    /// The account of a name known to some directory; made (without password) when the store has none yet.
+    pub async fn ensure_account(&self, name: &str) -> Result<AccountInfo, MailError> {
+        if let Some(info) = self.find_account(name).await? {
+            return Ok(info);
+        }
+        match self.create_account(name, None).await {
+            Err(error) if error.kind == MailErrorKind::Exists => {
+                self.find_account(name).await?.ok_or_else(contention)
+            }
+            other => other,
+        }
+    }
+
+    /// Replaces the password hash. `NotFound`.
+    pub async fn set_password(&self, name: &str, password: Option<&str>) -> Result<(), MailError> {
+        self.update_account(name, |info| info.password = password.map(str::to_owned))
+            .await
+    }
+
+    /// Sets or clears the account's own quota. `NotFound`.
+    pub async fn set_quota(&self, name: &str, bytes: Option<u64>) -> Result<(), MailError> {
+        self.update_account(name, |info| info.quota_bytes = bytes)
+            .await?;
+        if let Some(info) = self.find_account(name).await?
+            && let Some(account) = self.open_account(info.id)
+        {
+            account.set_quota(bytes.or(self.options().default_quota_bytes));
+        }
+        Ok(())
+    }
+
+    async fn update_account(
+        &self,
+        name: &str,
+        change: impl Fn(&mut AccountInfo),
+    ) -> Result<(), MailError> {
+        for _ in 0..ATTEMPTS {
+            let old = self.find_account(name).await?;
+            let old = old.ok_or_else(|| MailError::not_found("no such account"))?;
+            let mut new = old.clone();
+            change(&mut new);
+            let mut batch = Batch::new();
+            batch.require(keys::account(name), old.encode());
+            batch.put(keys::account(name), new.encode());
+            if self.commit_system(batch).await? {
+                return Ok(());
+            }
+        }
+        Err(contention())
+    }
+
+    /// Removes an account with all its mail: first its name, so that nobody can reach it any more, then
+    /// its keys. `NotFound`.
+    pub async fn remove_account(&self, name: &str) -> Result<(), MailError> {
+        let info = self.find_account(name).await?;
+        let info = info.ok_or_else(|| MailError::not_found("no such account"))?;
+        let mut batch = Batch::new();
+        batch.require(keys::account(name), info.encode());
+        batch.delete(keys::account(name));
+        batch.delete(keys::account_name(info.id));
+        if !self.commit_system(batch).await? {
+            return Err(contention());
+        }
+        if let Some(account) = self.open_account(info.id) {
+            let _writer = account.writer.lock().await;
+            for mailbox in account.all_mailboxes() {
+                account.forget(&mailbox);
+            }
+            self.close_account(info.id);
+        }
+        self.purge_account(info.id).await
+    }
+
+    /// All accounts, by name.
+    pub async fn list_accounts(&self) -> Result<Vec<AccountInfo>, MailError> {
+        let mut accounts = Vec::new();
+        each(
+            self.meta(),
+            AccountId::SYSTEM,
+            keys::accounts(),
+            |(_, value)| {
+                accounts.push(AccountInfo::decode(value)?);
+                Ok(())
+            },
+        )
+        .await?;
+        Ok(accounts)
+    }
+
+    /// The quota that applies to an account.
+    pub(crate) async fn quota_of(&self, id: AccountId) -> Result<Option<u64>, MailError> {
+        let Some(name) = self
+            .meta()
+            .get(AccountId::SYSTEM, &keys::account_name(id))
+            .await?
+        else {
+            return Ok(self.options().default_quota_bytes);
+        };
+        let info = self.find_account(&String::from_utf8_lossy(&name)).await?;
+        let quota = info.and_then(|info| info.quota_bytes);
+        Ok(quota.or(self.options().default_quota_bytes))
+    }
+
+    /// `Ok(false)`: another process was faster.
+    async fn commit_system(&self, batch: Batch) -> Result<bool, MailError> {
+        match self.meta().commit(AccountId::SYSTEM, batch).await {
+            Ok(commit) => {
+                commit.durable().await?;
+                Ok(true)
+            }
+            Err(error) if error.kind == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Making, deleting, renaming and subscribing to mailboxes. Such changes are rare: each holds the writer's
+//! lock until it is durable, so that what is shown is always on disk.
+
+use crate::account::{AccountInner, Writer};
+use crate::edit::ATTEMPTS;
+use crate::mailbox::Mailbox;
+use crate::record::MailboxRecord;
+use crate::tree::{Folder, Tree};
+use crate::{Account, MailError, MailErrorKind, keys};
+use std::sync::Arc;
+use storage::{Batch, ErrorKind};
+use types::{MailboxId, MailboxName, Role, Uid, UidSet};
+
+/// Mailboxes one account can have.
+const MAX_MAILBOXES: usize = 20_000;
+
+/// A change of the tree while it is put together.
+struct TreeEdit {
+    batch: Batch,
+    tree: Tree,
+    made: Vec<Arc<Mailbox>>,
+    removed: Vec<Arc<Mailbox>>,
+    renamed: Vec<(Arc<Mailbox>, MailboxRecord)>,
+}
+
+impl TreeEdit {
+    fn new(account: &AccountInner, writer: &mut Writer) -> Self {
+        writer.ids.begin();
+        Self {
+            batch: Batch::new(),
+            tree: (*account.tree()).clone(),
+            made: Vec::new(),
+            removed: Vec::new(),
+            renamed: Vec::new(),
+        }
+    }
+
+    fn make(
+        &mut self,
+        writer: &mut Writer,
+        name: &MailboxName,
+        role: Option<Role>,
+    ) -> Result<MailboxId, MailError> {
+        if self.tree.folders.contains_key(name) {
+            return Err(MailError::new(
+                MailErrorKind::Exists,
+                "a mailbox of that name exists",
+            ));
+        }
+        if self.tree.folders.len() >= MAX_MAILBOXES {
+            return Err(MailError::new(
+                MailErrorKind::Limit,
+                "the account has too many mailboxes",
+            ));
+        }
+        if role.is_some_and(|role| self.tree.with_role(role).is_some()) {
+            return Err(MailError::new(
+                MailErrorKind::Limit,
+                "another mailbox has that special use",
+            ));
+        }
+        let id = MailboxId(writer.ids.take(1, &mut self.batch));
+        let record = MailboxRecord::new(name.clone(), role, writer.tree.next_uid_validity());
+        self.batch.require_absent(keys::name(name));
+        self.batch
+            .put(keys::name(name), id.0.to_be_bytes().to_vec());
+        self.batch.put(keys::mailbox(id), record.encode());
+        self.tree.folders.insert(name.clone(), Folder { id, role });
+        self.made.push(Mailbox::new(id, record));
+        Ok(id)
+    }
+
+    /// The mailboxes above `name` that do not exist (RFC 9051 6.3.4: SHOULD be created).
+    fn make_above(&mut self, writer: &mut Writer, name: &MailboxName) -> Result<(), MailError> {
+        for above in name.ancestors() {
+            if !self.tree.folders.contains_key(&above) {
+                self.make(writer, &above, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, mailbox: Arc<Mailbox>, name: &MailboxName) {
+        let record = mailbox.state().head.record.clone();
+        self.batch
+            .require(keys::mailbox(mailbox.id), record.encode());
+        self.batch.delete(keys::mailbox(mailbox.id));
+        self.batch.delete(keys::name(name));
+        self.batch.put(keys::tombstone(mailbox.id), &b""[..]);
+        self.batch.put(keys::GARBAGE, &b""[..]);
+        self.tree.folders.remove(name);
+        self.removed.push(mailbox);
+    }
+
+    fn rename(&mut self, mailbox: Arc<Mailbox>, from: &MailboxName, to: &MailboxName) {
+        let old = mailbox.state().head.record.clone();
+        let record = MailboxRecord {
+            name: to.clone(),
+            ..(*old).clone()
+        };
+        self.batch.require(keys::mailbox(mailbox.id), old.encode());
+        self.batch.put(keys::mailbox(mailbox.id), record.encode());
+        self.batch.delete(keys::name(from));
+        self.batch.require_absent(keys::name(to));
+        self.batch
+            .put(keys::name(to), mailbox.id.0.to_be_bytes().to_vec());
+        if let Some(folder) = self.tree.folders.remove(from) {
+            self.tree.folders.insert(to.clone(), folder);
+        }
+        self.renamed.push((mailbox, record));
+    }
+
+    /// Commits, waits for the disk, then shows. `Ok(false)`: another process was faster.
+    async fn commit(
+        mut self,
+        account: &AccountInner,
+        writer: &mut Writer,
+    ) -> Result<bool, MailError> {
+        let mut tree = writer.tree.clone();
+        tree.write(&mut self.batch);
+        match account.mail.meta().commit(account.id, self.batch).await {
+            Ok(commit) => commit.durable().await?,
+            Err(error) if error.kind == ErrorKind::Conflict => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        writer.ids.committed();
+        writer.tree = tree;
+        writer.garbage |= !self.removed.is_empty();
+        for mailbox in self.made {
+            account.insert(mailbox);
+        }
+        for mailbox in self.removed {
+            account.forget(&mailbox);
+        }
+        for (mailbox, record) in self.renamed {
+            let view = mailbox.state().head.view.clone();
+            mailbox.advance(
+                crate::mailbox::Committed {
+                    record: Arc::new(record),
+                    view,
+                },
+                0,
+            );
+        }
+        account.set_tree(self.tree);
+        Ok(true)
+    }
+}
+
+fn contention() -> MailError {
+    MailError::new(
+        MailErrorKind::Unavailable,
+        "other processes keep changing the account",
+    )
+}
+
+impl AccountInner {
+    /// INBOX always exists; a new account also gets the configured mailboxes, subscribed.
+    pub(crate) async fn make_defaults(&self, writer: &mut Writer) -> Result<(), MailError> {
+        for _ in 0..ATTEMPTS {
+            if self.tree().folders.contains_key(&MailboxName::inbox()) {
+                return Ok(());
+            }
+            let mut edit = TreeEdit::new(self, writer);
+            edit.make(writer, &MailboxName::inbox(), None)?;
+            for (name, role) in &self.mail.options().default_mailboxes {
+                let Ok(name) = MailboxName::new(name) else {
+                    continue;
+                };
+                edit.make(writer, &name, Some(*role))?;
+                edit.batch.put(keys::subscription(&name), &b""[..]);
+                edit.tree.subscriptions.insert(name);
+            }
+            if edit.commit(self, writer).await? {
+                return Ok(());
+            }
+            self.refresh(writer).await?;
+        }
+        Err(contention())
+    }
+}
+
+impl Account {
+    /// Makes a mailbox, and those above it that do not exist (RFC 9051 6.3.4). `Exists`, `Limit`.
+    pub async fn create(
+        &self,
+        name: &MailboxName,
+        role: Option<Role>,
+    ) -> Result<MailboxId, MailError> {
+        let account = &*self.0;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            let mut edit = TreeEdit::new(account, &mut writer);
+            let id = edit.make(&mut writer, name, role)?;
+            edit.make_above(&mut writer, name)?;
+            if edit.commit(account, &mut writer).await? {
+                return Ok(id);
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+
+    /// Deletes a mailbox and its messages; those below it stay (RFC 9051 6.3.5). `NotFound`; `NotAllowed`
+    /// for INBOX.
+    pub async fn delete(&self, name: &MailboxName) -> Result<(), MailError> {
+        // RFC 9051 6.3.5: it is an error to delete INBOX.
+        if name.is_inbox() {
+            return Err(MailError::new(
+                MailErrorKind::NotAllowed,
+                "INBOX cannot be deleted",
+            ));
+        }
+        let account = &*self.0;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            let mut edit = TreeEdit::new(account, &mut writer);
+            let mailbox = find(account, &edit.tree, name)?;
+            mailbox.wait_settled().await?;
+            edit.remove(mailbox, name);
+            if edit.commit(account, &mut writer).await? {
+                return Ok(());
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+
+    /// Renames a mailbox and all below it; INBOX keeps existing and gives its messages away
+    /// (RFC 9051 6.3.6). `NotFound`, `Exists`, `NotAllowed` into itself.
+    pub async fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), MailError> {
+        if from.is_inbox() {
+            return self.empty_inbox_into(to).await;
+        }
+        if to.is_below(from) {
+            return Err(MailError::new(
+                MailErrorKind::NotAllowed,
+                "a mailbox cannot be moved below itself",
+            ));
+        }
+        let account = &*self.0;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            let mut edit = TreeEdit::new(account, &mut writer);
+            if edit.tree.folders.contains_key(to) {
+                return Err(MailError::new(
+                    MailErrorKind::Exists,
+                    "a mailbox of that name exists",
+                ));
+            }
+            let moved: Vec<MailboxName> = edit
+                .tree
+                .folders
+                .keys()
+                .filter(|name| *name == from || name.is_below(from))
+                .cloned()
+                .collect();
+            if moved.is_empty() {
+                return Err(MailError::not_found("no such mailbox"));
+            }
+            for name in moved {
+                let target = name.rebase(from, to).ok_or_else(|| {
+                    MailError::new(
+                        MailErrorKind::Invalid,
+                        "the new name is too long or too deep",
+                    )
+                })?;
+                if edit.tree.folders.contains_key(&target) {
+                    return Err(MailError::new(
+                        MailErrorKind::Exists,
+                        format!("a mailbox named {target} exists"),
+                    ));
+                }
+                let mailbox = find(account, &edit.tree, &name)?;
+                mailbox.wait_settled().await?;
+                edit.rename(mailbox, &name, &target);
+            }
+            edit.make_above(&mut writer, to)?;
+            if edit.commit(account, &mut writer).await? {
+                return Ok(());
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+
+    async fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), MailError> {
+        let target = self.create(to, None).await?;
+        let inbox = find(&self.0, &self.tree(), &MailboxName::inbox())?;
+        let inbox = self.select(inbox.id).await?;
+        let all = UidSet::range(Uid::FIRST, Uid::MAX);
+        self.move_messages(&inbox, &all, target).await?;
+        Ok(())
+    }
+
+    /// Subscribes to a name, or takes the subscription back; both succeed when nothing changes.
+    pub async fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), MailError> {
+        let account = &*self.0;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            let mut edit = TreeEdit::new(account, &mut writer);
+            if edit.tree.subscriptions.contains(name) == subscribed {
+                return Ok(());
+            }
+            if subscribed {
+                if edit.tree.subscriptions.len() >= MAX_MAILBOXES {
+                    return Err(MailError::new(
+                        MailErrorKind::Limit,
+                        "too many subscriptions",
+                    ));
+                }
+                edit.batch.put(keys::subscription(name), &b""[..]);
+                edit.tree.subscriptions.insert(name.clone());
+            } else {
+                edit.batch.delete(keys::subscription(name));
+                edit.tree.subscriptions.remove(name);
+            }
+            if edit.commit(account, &mut writer).await? {
+                return Ok(());
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+}
+
+fn find(
+    account: &AccountInner,
+    tree: &Tree,
+    name: &MailboxName,
+) -> Result<Arc<Mailbox>, MailError> {
+    let folder = tree
+        .find(name)
+        .ok_or_else(|| MailError::not_found("no such mailbox"))?;
+    account.existing(folder.id)
+}

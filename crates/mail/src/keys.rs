@@ -1,0 +1,163 @@
+//! Every key the engine writes. `docs/storage-format.md` draws them; numbers are big-endian so that keys
+//! sort as their numbers do.
+
+use bytes::Bytes;
+use storage::Scan;
+use types::{AccountId, EmailId, MailboxId, MailboxName, ModSeq};
+
+/// Of an account: the next unused id.
+pub(crate) const NEXT_ID: &[u8] = b"c";
+/// Of an account: rises with every change of the mailbox tree.
+pub(crate) const TREE: &[u8] = b"t";
+/// Of an account: there may be emails in no mailbox.
+pub(crate) const GARBAGE: &[u8] = b"g";
+/// Pages of scans over small values.
+pub(crate) const PAGE: usize = 1024;
+
+fn with_id(kind: u8, id: u64, more: &[&[u8]]) -> Bytes {
+    let mut key = Vec::with_capacity(9 + more.iter().map(|m| m.len()).sum::<usize>());
+    key.push(kind);
+    key.extend_from_slice(&id.to_be_bytes());
+    for part in more {
+        key.extend_from_slice(part);
+    }
+    key.into()
+}
+
+fn with_name(kind: u8, name: &str) -> Bytes {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(kind);
+    key.extend_from_slice(name.as_bytes());
+    key.into()
+}
+
+/// `m`: mailbox record.
+pub(crate) fn mailbox(id: MailboxId) -> Bytes {
+    with_id(b'm', id.0, &[])
+}
+
+/// All mailbox records.
+pub(crate) fn mailboxes() -> Scan {
+    Scan::prefix(&b"m"[..], PAGE)
+}
+
+/// The id in a key of the form kind + id.
+pub(crate) fn id_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(1..9)?.first_chunk()?))
+}
+
+/// `n`: who owns a mailbox name.
+pub(crate) fn name(name: &MailboxName) -> Bytes {
+    with_name(b'n', name.as_str())
+}
+
+/// `u`: subscription.
+pub(crate) fn subscription(name: &MailboxName) -> Bytes {
+    with_name(b'u', name.as_str())
+}
+
+/// All subscriptions.
+pub(crate) fn subscriptions() -> Scan {
+    Scan::prefix(&b"u"[..], PAGE)
+}
+
+/// `j`: part of a journal entry.
+pub(crate) fn journal(mailbox: MailboxId, modseq: u64, part: u16) -> Bytes {
+    with_id(
+        b'j',
+        mailbox.0,
+        &[&modseq.to_be_bytes(), &part.to_be_bytes()],
+    )
+}
+
+/// Journal entries after `since`.
+pub(crate) fn journal_after(mailbox: MailboxId, since: u64) -> Scan {
+    let start = journal(mailbox, since.saturating_add(1), 0);
+    Scan {
+        start,
+        ..Scan::prefix(with_id(b'j', mailbox.0, &[]), PAGE)
+    }
+}
+
+/// The modseq in a `j` or `v` key.
+pub(crate) fn modseq_of(key: &[u8]) -> Option<ModSeq> {
+    ModSeq::new(u64::from_be_bytes(*key.get(9..17)?.first_chunk()?))
+}
+
+/// `v`: uids that vanished, moved here from the journal when a snapshot covers it.
+pub(crate) fn vanished(mailbox: MailboxId, modseq: u64, part: u16) -> Bytes {
+    with_id(
+        b'v',
+        mailbox.0,
+        &[&modseq.to_be_bytes(), &part.to_be_bytes()],
+    )
+}
+
+/// Vanished entries after `since`.
+pub(crate) fn vanished_after(mailbox: MailboxId, since: u64) -> Scan {
+    let start = vanished(mailbox, since.saturating_add(1), 0);
+    Scan {
+        start,
+        ..Scan::prefix(with_id(b'v', mailbox.0, &[]), PAGE)
+    }
+}
+
+/// `s`: snapshot header.
+pub(crate) fn snapshot(mailbox: MailboxId) -> Bytes {
+    with_id(b's', mailbox.0, &[])
+}
+
+/// `k`: snapshot chunk, by its first uid.
+pub(crate) fn chunk(mailbox: MailboxId, first_uid: u32) -> Bytes {
+    with_id(b'k', mailbox.0, &[&first_uid.to_be_bytes()])
+}
+
+/// All snapshot chunks of a mailbox.
+pub(crate) fn chunks(mailbox: MailboxId) -> Scan {
+    Scan::prefix(with_id(b'k', mailbox.0, &[]), PAGE)
+}
+
+/// `x`: a deleted mailbox whose keys are still to be removed.
+pub(crate) fn tombstone(mailbox: MailboxId) -> Bytes {
+    with_id(b'x', mailbox.0, &[])
+}
+
+/// All deleted mailboxes.
+pub(crate) fn tombstones() -> Scan {
+    Scan::prefix(&b"x"[..], PAGE)
+}
+
+/// The keys that belong to a mailbox alone, but for its record and name.
+pub(crate) fn of_mailbox(mailbox: MailboxId) -> [Scan; 4] {
+    [b'j', b'v', b's', b'k'].map(|kind| Scan::prefix(with_id(kind, mailbox.0, &[]), PAGE))
+}
+
+/// `e`: email record.
+pub(crate) fn email(id: EmailId) -> Bytes {
+    with_id(b'e', id.0, &[])
+}
+
+/// Email records `from ..= to`.
+pub(crate) fn emails(from: EmailId, to: EmailId, limit: usize) -> Scan {
+    let mut scan = Scan::prefix(&b"e"[..], limit);
+    scan.start = email(from);
+    if let Some(after) = to.0.checked_add(1) {
+        scan.end = Some(email(EmailId(after)));
+    }
+    scan
+}
+
+/// Of the system partition: `i`, an account by its folded name.
+pub(crate) fn account(name: &str) -> Bytes {
+    with_name(b'i', &name.to_lowercase())
+}
+
+/// Of the system partition: `q`, the name of an account by its id.
+pub(crate) fn account_name(id: AccountId) -> Bytes {
+    with_id(b'q', id.0, &[])
+}
+
+/// All accounts.
+pub(crate) fn accounts() -> Scan {
+    Scan::prefix(&b"i"[..], PAGE)
+}

@@ -1,0 +1,301 @@
+//! Appending, copying and moving messages.
+
+use crate::account::{AccountInner, Writer};
+use crate::edit::{ATTEMPTS, Transaction};
+use crate::journal::{Change, NewRow};
+use crate::mailbox::Mailbox;
+use crate::record::MailboxRecord;
+use crate::{Account, Ingested, MailError, MailErrorKind, Row, Selected, View, email};
+use bytes::Bytes;
+use std::sync::Arc;
+use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+
+/// A message to append.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its bytes, already stored.
+    pub content: Ingested,
+    /// Per-recipient header lines, each with CRLF, served in front of the bytes; at most 2 KiB.
+    pub prefix: Bytes,
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords.
+    pub keywords: Vec<Keyword>,
+    /// INTERNALDATE, seconds since 1970 UTC; `None` is now.
+    pub internal_date: Option<i64>,
+}
+
+/// Where appended messages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// UIDVALIDITY of the mailbox.
+    pub uid_validity: UidValidity,
+    /// Their uids, ascending, in the order given.
+    pub uids: UidSet,
+    /// The modseq they carry.
+    pub modseq: ModSeq,
+}
+
+/// Where copied or moved messages are. The n-th of `from` became the n-th of `to`; messages that no longer
+/// existed are in neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// UIDVALIDITY of the destination.
+    pub uid_validity: UidValidity,
+    /// Uids in the source.
+    pub from: UidSet,
+    /// Uids in the destination, ascending.
+    pub to: UidSet,
+}
+
+/// Longest prefix of a message.
+const MAX_PREFIX: usize = 2048;
+
+impl Account {
+    /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`, `OverQuota`,
+    /// `Limit`, `Invalid` for a prefix that is too long.
+    pub async fn append(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+    ) -> Result<Appended, MailError> {
+        if messages
+            .iter()
+            .any(|message| message.prefix.len() > MAX_PREFIX)
+        {
+            return Err(MailError::new(
+                MailErrorKind::Invalid,
+                "too many per-recipient lines",
+            ));
+        }
+        let account = &self.0;
+        account.check_quota(messages.iter().map(|m| u64::from(m.size())).sum())?;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            let target = account.existing(mailbox)?;
+            if messages.iter().any(|message| !message.keywords.is_empty()) {
+                // Only a loaded view knows whether there is room for more keywords.
+                account.load(&target).await?;
+            }
+            let mut tx = Transaction::new(account, &mut writer);
+            let rows = tx.new_rows(&mut writer, &target, &messages)?;
+            let uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
+            let uid_validity = tx.edit(&target).record.uid_validity;
+            let modseq = tx.change(&target, Change::Appended(rows))?;
+            if let Some(pending) = tx.commit(&mut writer, true).await? {
+                drop(writer);
+                pending.shown().await?;
+                return Ok(Appended {
+                    uid_validity,
+                    uids,
+                    modseq,
+                });
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+
+    /// Copies messages, all that still exist or none.
+    pub async fn copy(
+        &self,
+        from: &Selected,
+        uids: &UidSet,
+        to: MailboxId,
+    ) -> Result<Copied, MailError> {
+        self.transfer(from, uids, to, Transfer::Copy).await
+    }
+
+    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids.
+    pub async fn move_messages(
+        &self,
+        from: &Selected,
+        uids: &UidSet,
+        to: MailboxId,
+    ) -> Result<Copied, MailError> {
+        self.transfer(from, uids, to, Transfer::Move).await
+    }
+
+    async fn transfer(
+        &self,
+        from: &Selected,
+        uids: &UidSet,
+        to: MailboxId,
+        how: Transfer,
+    ) -> Result<Copied, MailError> {
+        let account = &self.0;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            from.mailbox().live()?;
+            let target = account.existing(to)?;
+            account.load(from.mailbox()).await?;
+            let mut tx = Transaction::new(account, &mut writer);
+            let source = tx.view(from.mailbox())?;
+            let from_uids = source.existing(uids);
+            let uid_validity = tx.edit(&target).record.uid_validity;
+            if from_uids.is_empty() {
+                return Ok(Copied {
+                    uid_validity,
+                    from: UidSet::new(),
+                    to: UidSet::new(),
+                });
+            }
+            if how == Transfer::Copy {
+                let bytes = source
+                    .rows_in(&from_uids)
+                    .map(|(_, row)| u64::from(row.size))
+                    .sum();
+                account.check_quota(bytes)?;
+            }
+            if source.rows_in(&from_uids).any(|(_, row)| row.keywords != 0) {
+                account.load(&target).await?;
+                // The edit was made before the view was there.
+                tx = Transaction::new(account, &mut writer);
+            }
+            let rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            let to_uids = rows.iter().map(|new| new.row.uid).collect();
+            tx.change(&target, Change::Appended(rows))?;
+            if how == Transfer::Move {
+                tx.change(from.mailbox(), Change::Expunged(from_uids.clone()))?;
+            }
+            if let Some(pending) = tx.commit(&mut writer, true).await? {
+                drop(writer);
+                pending.shown().await?;
+                return Ok(Copied {
+                    uid_validity,
+                    from: from_uids,
+                    to: to_uids,
+                });
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transfer {
+    Copy,
+    Move,
+}
+
+impl NewMessage {
+    /// RFC822.SIZE it will have.
+    fn size(&self) -> u32 {
+        let prefix = u32::try_from(self.prefix.len()).unwrap_or(u32::MAX);
+        self.content.size().saturating_add(prefix)
+    }
+}
+
+impl Transaction<'_> {
+    /// The newest view of a mailbox that the caller has loaded.
+    pub(crate) fn view(&mut self, mailbox: &Arc<Mailbox>) -> Result<Arc<View>, MailError> {
+        mailbox.state().head.view.clone().ok_or_else(|| {
+            MailError::new(MailErrorKind::Unavailable, "the mailbox's view was dropped")
+        })
+    }
+
+    fn new_rows(
+        &mut self,
+        writer: &mut Writer,
+        target: &Arc<Mailbox>,
+        messages: &[NewMessage],
+    ) -> Result<Vec<NewRow>, MailError> {
+        let now = self.now();
+        let mut id = writer.ids.take(messages.len() as u64, &mut self.batch);
+        let mut uids = FreshUids::of(&self.edit(target).record);
+        let mut rows = Vec::with_capacity(messages.len());
+        for message in messages {
+            let email = EmailId(id);
+            id += 1;
+            email::write(&mut self.batch, email, &message.content, &message.prefix);
+            let row = Row {
+                uid: uids.next()?,
+                flags: message.flags,
+                keywords: 0,
+                modseq: ModSeq::FIRST,
+                size: message.size(),
+                crlf_extra: message.content.crlf_extra,
+                internal_date: message.internal_date.unwrap_or(now),
+                saved: now,
+                email,
+                uidl: email.0,
+            };
+            rows.push(NewRow {
+                row,
+                keywords: message.keywords.clone(),
+            });
+        }
+        Ok(rows)
+    }
+
+    fn transferred(
+        &mut self,
+        writer: &mut Writer,
+        source: &View,
+        uids: &UidSet,
+        target: &Arc<Mailbox>,
+        how: Transfer,
+    ) -> Result<Vec<NewRow>, MailError> {
+        let now = self.now();
+        // DESIGN 5.5: a move keeps the POP3 unique id, a copy gets one of its own.
+        let mut uidl = match how {
+            Transfer::Copy => writer.ids.take(uids.len(), &mut self.batch),
+            Transfer::Move => 0,
+        };
+        let mut fresh = FreshUids::of(&self.edit(target).record);
+        let mut rows = Vec::new();
+        for (_, mut row) in source.rows_in(uids) {
+            row.uid = fresh.next()?;
+            row.saved = now;
+            if how == Transfer::Copy {
+                row.uidl = uidl;
+                uidl += 1;
+            }
+            let keywords = source.keywords_of(row.keywords).cloned().collect();
+            rows.push(NewRow { row, keywords });
+        }
+        Ok(rows)
+    }
+}
+
+/// The uids a mailbox gives next.
+struct FreshUids(u32);
+
+impl FreshUids {
+    fn of(record: &MailboxRecord) -> Self {
+        Self(record.uid_next)
+    }
+
+    fn next(&mut self) -> Result<Uid, MailError> {
+        let uid = Uid::new(self.0).ok_or_else(|| {
+            MailError::new(MailErrorKind::Limit, "the mailbox has used up its uids")
+        })?;
+        self.0 = uid.next().map_or(0, Uid::get);
+        Ok(uid)
+    }
+}
+
+impl AccountInner {
+    /// Loads a mailbox's view if it is not in memory. The caller holds the writer's lock.
+    pub(crate) async fn load(&self, mailbox: &Arc<Mailbox>) -> Result<(), MailError> {
+        if mailbox.state().head.view.is_some() {
+            return Ok(());
+        }
+        // What is on its way to the disk must not be shown, and what is read here will be.
+        mailbox.wait_settled().await?;
+        let record = mailbox.state().head.record.clone();
+        let loaded =
+            crate::snapshot::load(self.mail.meta(), self.id, mailbox.id, record.uid_validity)
+                .await?;
+        mailbox.loaded(loaded);
+        Ok(())
+    }
+}
+
+pub(crate) fn contention() -> MailError {
+    MailError::new(
+        MailErrorKind::Unavailable,
+        "other processes keep changing the mailbox",
+    )
+}

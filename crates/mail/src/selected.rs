@@ -1,0 +1,315 @@
+//! A mailbox opened by a session: reading its view, changing flags, expunging.
+
+use crate::account::AccountInner;
+use crate::edit::{ATTEMPTS, Transaction};
+use crate::journal::Change;
+use crate::mailbox::Mailbox;
+use crate::messages::contention;
+use crate::{Account, FlagChange, MailError, Row, View, snapshot};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use types::{FlagOp, Flags, MailboxId, ModSeq, Uid, UidSet};
+
+/// What a STORE did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Messages that carry the change now (whether or not it made a difference to them).
+    pub stored: UidSet,
+    /// Messages left alone because they changed after UNCHANGEDSINCE (RFC 7162 3.1.3).
+    pub modified: UidSet,
+    /// HIGHESTMODSEQ afterwards.
+    pub modseq: ModSeq,
+}
+
+/// What an expunge removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expunged {
+    /// The messages removed by this call.
+    pub uids: UidSet,
+    /// HIGHESTMODSEQ afterwards.
+    pub modseq: ModSeq,
+}
+
+/// A mailbox opened by a session: keeps its view in memory while it lives.
+pub struct Selected {
+    account: Arc<AccountInner>,
+    mailbox: Arc<Mailbox>,
+    /// What `view()` answers should the newest one be unavailable.
+    opened: Arc<View>,
+}
+
+impl Account {
+    /// Opens a mailbox for a session: its view is loaded and stays so while the handle lives.
+    pub async fn select(&self, id: MailboxId) -> Result<Selected, MailError> {
+        let account = self.0.clone();
+        let mailbox = account.existing(id)?;
+        mailbox.sessions.fetch_add(1, Ordering::AcqRel);
+        // From here on the session is counted, and dropping `selected` uncounts it.
+        let empty = View::empty(mailbox.state().head.record.uid_validity);
+        let mut selected = Selected {
+            account,
+            mailbox,
+            opened: Arc::new(empty),
+        };
+        let shown = selected.mailbox.state().shown.view.clone();
+        selected.opened = match shown {
+            Some(view) => view,
+            None => {
+                let _writer = selected.account.writer.lock().await;
+                selected.mailbox.live()?;
+                selected.account.load(&selected.mailbox).await?;
+                selected.view()
+            }
+        };
+        selected.account.consider_snapshot(&selected.mailbox);
+        Ok(selected)
+    }
+}
+
+impl Drop for Selected {
+    fn drop(&mut self) {
+        if self.mailbox.sessions.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.account.mail.cache_view(&self.mailbox);
+        }
+    }
+}
+
+impl Selected {
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// The mailbox's id.
+    pub fn id(&self) -> MailboxId {
+        self.mailbox.id
+    }
+
+    /// The newest view that may be shown. Cheap.
+    pub fn view(&self) -> Arc<View> {
+        self.mailbox
+            .state()
+            .shown
+            .view
+            .clone()
+            .unwrap_or_else(|| self.opened.clone())
+    }
+
+    /// Changes its value whenever `view()` does, and when the mailbox is deleted.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.mailbox.watch()
+    }
+
+    /// Whether the mailbox was deleted by someone: operations answer `Gone`, the view stays readable.
+    pub fn is_gone(&self) -> bool {
+        self.mailbox.is_gone()
+    }
+
+    /// Claims `\Recent`: the first uid that no session has been told about before this call; all from it
+    /// on up to the view's UIDNEXT are recent for the caller, and for nobody after it (RFC 3501 2.3.2).
+    /// Written down with the next commit to the mailbox: after a crash messages may be recent again.
+    pub fn claim_recent(&self) -> u32 {
+        let mut state = self.mailbox.state();
+        let from = state.recent_from;
+        state.recent_from = state.shown.record.uid_next.max(from);
+        from
+    }
+
+    /// The same without claiming (EXAMINE).
+    pub fn peek_recent(&self) -> u32 {
+        self.mailbox.state().recent_from
+    }
+
+    /// Changes flags of those of `uids` that exist. With `unchanged_since`, messages whose modseq is
+    /// larger are left alone. Visible to everybody when it returns; durable within 100 ms.
+    pub async fn store(
+        &self,
+        uids: &UidSet,
+        change: &FlagChange,
+        unchanged_since: Option<u64>,
+    ) -> Result<Stored, MailError> {
+        let account = &self.account;
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            self.mailbox.live()?;
+            account.load(&self.mailbox).await?;
+            let mut tx = Transaction::new(account, &mut writer);
+            let view = tx.view(&self.mailbox)?;
+            let plan = Plan::new(&view, uids, change, unchanged_since);
+            if plan.changing.is_empty() {
+                drop(writer);
+                // RFC 7162 3.1.3: what changes nothing needs no new modseq.
+                self.mailbox.wait_shown(view.modseq()).await?;
+                return Ok(plan.stored(view.modseq()));
+            }
+            let flagged = Change::Flagged(plan.changing.clone(), change.clone());
+            let modseq = tx.change(&self.mailbox, flagged)?;
+            if let Some(pending) = tx.commit(&mut writer, false).await? {
+                drop(writer);
+                pending.shown().await?;
+                return Ok(plan.stored(modseq));
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+
+    /// Removes those of `uids` that exist, for good.
+    pub async fn expunge(&self, uids: &UidSet) -> Result<Expunged, MailError> {
+        self.remove(&UidSet::new(), |view| view.existing(uids))
+            .await
+    }
+
+    /// Removes those of `uids` (all, if `None`) that carry `\Deleted`.
+    pub async fn expunge_deleted(&self, uids: Option<&UidSet>) -> Result<Expunged, MailError> {
+        let deleted = |row: &Row| row.flags.contains(Flags::DELETED);
+        self.remove(&UidSet::new(), |view| match uids {
+            Some(uids) => view
+                .rows_in(uids)
+                .map(|(_, row)| row)
+                .filter(deleted)
+                .map(|row| row.uid)
+                .collect(),
+            None => view.rows().filter(deleted).map(|row| row.uid).collect(),
+        })
+        .await
+    }
+
+    /// POP3's UPDATE: sets `\Seen` on `seen` and removes `remove`, in one durable commit.
+    pub async fn update(&self, seen: &UidSet, remove: &UidSet) -> Result<Expunged, MailError> {
+        self.remove(seen, |view| view.existing(remove)).await
+    }
+
+    async fn remove(
+        &self,
+        seen: &UidSet,
+        choose: impl Fn(&View) -> UidSet,
+    ) -> Result<Expunged, MailError> {
+        let account = &self.account;
+        let mark = FlagChange {
+            op: FlagOp::Add,
+            flags: Flags::SEEN,
+            keywords: Vec::new(),
+        };
+        let mut writer = account.writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            self.mailbox.live()?;
+            account.load(&self.mailbox).await?;
+            let mut tx = Transaction::new(account, &mut writer);
+            let view = tx.view(&self.mailbox)?;
+            let uids = choose(&view);
+            let marked = Plan::new(&view, seen, &mark, None).changing;
+            let mut modseq = view.modseq();
+            if uids.is_empty() && marked.is_empty() {
+                drop(writer);
+                self.mailbox.wait_shown(modseq).await?;
+                return Ok(Expunged { uids, modseq });
+            }
+            if !marked.is_empty() {
+                modseq = tx.change(&self.mailbox, Change::Flagged(marked, mark.clone()))?;
+            }
+            if !uids.is_empty() {
+                tx.mark_garbage(&mut writer);
+                modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
+            }
+            if let Some(pending) = tx.commit(&mut writer, true).await? {
+                drop(writer);
+                pending.shown().await?;
+                return Ok(Expunged { uids, modseq });
+            }
+            account.refresh(&mut writer).await?;
+        }
+        Err(contention())
+    }
+
+    /// The uids expunged after modseq `since` (VANISHED EARLIER). `None` when the journal does not reach
+    /// back that far: then everything below UIDNEXT that does not exist counts as vanished.
+    pub async fn vanished_since(&self, since: u64) -> Result<Option<UidSet>, MailError> {
+        let view = self.view();
+        if since >= view.modseq().get() {
+            return Ok(Some(UidSet::new()));
+        }
+        let meta = self.account.mail.meta();
+        let vanished =
+            snapshot::vanished_since(meta, self.account.id, self.mailbox.id, since).await?;
+        // The journal may run ahead of what is shown: what the view still holds has not vanished yet.
+        Ok(vanished.map(|uids| {
+            let existing = view.existing(&uids);
+            if existing.is_empty() {
+                return uids;
+            }
+            uids.iter().filter(|uid| !existing.contains(*uid)).collect()
+        }))
+    }
+
+    /// What a modseq remembered by a client is worth here. After a power loss the numbers just above the
+    /// last durable one may have been announced for flag changes that are gone (DESIGN 3.4): a client that
+    /// holds such a number is told everything again.
+    pub fn effective_since(&self, since: u64) -> u64 {
+        self.mailbox.state().shown.record.effective_since(since)
+    }
+}
+
+/// Which messages a STORE touches, and which of them it really changes.
+struct Plan {
+    named: UidSet,
+    modified: UidSet,
+    changing: UidSet,
+}
+
+impl Plan {
+    fn new(view: &View, uids: &UidSet, change: &FlagChange, unchanged_since: Option<u64>) -> Self {
+        let known: u64 = change
+            .keywords
+            .iter()
+            .filter_map(|keyword| view.keyword_bit(keyword))
+            .fold(0, |all, bit| all | bit);
+        let all_known = change
+            .keywords
+            .iter()
+            .all(|k| view.keyword_bit(k).is_some());
+        let differs = |row: &Row| match change.op {
+            FlagOp::Add => {
+                !row.flags.contains(change.flags) || !all_known || row.keywords & known != known
+            }
+            FlagOp::Remove => row.flags.0 & change.flags.0 != 0 || row.keywords & known != 0,
+            FlagOp::Replace => row.flags != change.flags || !all_known || row.keywords != known,
+        };
+        let mut plan = Self {
+            named: UidSet::new(),
+            modified: UidSet::new(),
+            changing: UidSet::new(),
+        };
+        for (_, row) in view.rows_in(uids) {
+            if unchanged_since.is_some_and(|since| row.modseq.get() > since) {
+                plan.modified.push(row.uid);
+                continue;
+            }
+            plan.named.push(row.uid);
+            if differs(&row) {
+                plan.changing.push(row.uid);
+            }
+        }
+        plan
+    }
+
+    fn stored(self, modseq: ModSeq) -> Stored {
+        Stored {
+            stored: self.named,
+            modified: self.modified,
+            modseq,
+        }
+    }
+}
+
+impl View {
+    /// How many messages have a uid of at least `from` (`\Recent` of a session that claimed `from`).
+    pub fn count_from(&self, from: u32) -> usize {
+        Uid::new(from).map_or(0, |from| self.len() - self.rank(from))
+    }
+}
+
+impl std::fmt::Debug for Selected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Selected({})", self.mailbox.id)
+    }
+}
