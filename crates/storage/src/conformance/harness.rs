@@ -144,9 +144,12 @@ impl<H: MetaHarness> MetaCase<H> {
     }
 
     /// Stores one value, durably.
-    pub async fn put(&self, account: AccountId, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+    pub async fn put(&self, account: AccountId, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let mut batch = Batch::new();
-        batch.put(key, value);
+        batch.put(
+            Bytes::copy_from_slice(key.as_ref()),
+            Bytes::copy_from_slice(value.as_ref()),
+        );
         self.commit(account, batch).await;
     }
 
