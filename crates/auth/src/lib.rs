@@ -17,7 +17,7 @@ mod secret;
 mod verify;
 
 pub use directory::{Directory, DirectoryError, Entry};
-pub use passwd_file::PasswdFile;
+pub use passwd_file::{PasswdFile, Problem};
 pub use policy::CleartextPolicy;
 pub use scheme::{HashError, hash_password};
 pub use secret::Secret;

@@ -196,3 +196,129 @@ fn credentials(name: &[u8], password: &[u8]) -> Result<Credentials, SaslError> {
         password: Secret::new(password),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(message: &[u8]) -> Result<Reply, SaslError> {
+        let mut exchange = Exchange::new(b"plain").expect("known");
+        exchange.start(Some(STANDARD.encode(message).as_bytes()))
+    }
+
+    fn done(name: &str, password: &str) -> Result<Reply, SaslError> {
+        Ok(Reply::Done(Credentials {
+            name: name.to_owned(),
+            password: Secret::new(password),
+        }))
+    }
+
+    #[test]
+    fn malformed_plain_messages_are_named() {
+        for message in [
+            &b""[..],
+            b"ann",
+            b"\0ann",
+            b"\0ann\0",
+            b"\0\0secret",
+            b"\0ann\0secret\0",
+            b"\0ann\0sec\0ret",
+            b"\0\xff\0secret",
+            b"\0a\nb\0secret",
+        ] {
+            assert!(
+                matches!(plain(message), Err(SaslError::Malformed(_))),
+                "{message:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_base64_is_refused() {
+        for line in [
+            "AGFubgBzZWNyZXQ",
+            "AGFubgBzZWNyZXQ===",
+            "AGFu bgBz",
+            "AGF_",
+            "!",
+            "AGFubgBzZWNyZXR=",
+        ] {
+            let mut exchange = Exchange::new(b"PLAIN").expect("known");
+            assert_eq!(
+                exchange.start(Some(line.as_bytes())),
+                Err(SaslError::NotBase64),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn acting_as_another_user_is_refused_and_naming_oneself_is_not() {
+        assert!(matches!(
+            plain(b"bob\0ann\0secret"),
+            Err(SaslError::Refused(_))
+        ));
+        assert_eq!(plain(b"ann\0ann\0secret"), done("ann", "secret"));
+        assert_eq!(plain(b"\0ann\0secret"), done("ann", "secret"));
+        assert_eq!(plain("\0änn\0 sécret ".as_bytes()), done("änn", " sécret "));
+    }
+
+    #[test]
+    fn plain_without_initial_response_asks_with_an_empty_challenge() {
+        let mut exchange = Exchange::new(b"PLAIN").expect("known");
+        assert_eq!(exchange.start(None), Ok(Reply::Challenge(String::new())));
+        assert_eq!(exchange.respond(b"*"), Err(SaslError::Cancelled));
+        assert_eq!(exchange.respond(b"AGFubgBzZWNyZXQ="), done("ann", "secret"));
+        // RFC 4959 3: "=" is an empty message, which PLAIN does not allow.
+        assert!(matches!(
+            exchange.start(Some(b"=")),
+            Err(SaslError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn login_asks_twice() {
+        for initial in [None, Some(&b"="[..])] {
+            let mut exchange = Exchange::new(b"LOGIN").expect("known");
+            assert_eq!(
+                exchange.start(initial),
+                Ok(Reply::Challenge("VXNlcm5hbWU6".to_owned()))
+            );
+            assert_eq!(
+                exchange.respond(b"YW5u"),
+                Ok(Reply::Challenge("UGFzc3dvcmQ6".to_owned()))
+            );
+            assert_eq!(exchange.respond(b"c2VjcmV0"), done("ann", "secret"));
+        }
+        let mut exchange = Exchange::new(b"login").expect("known");
+        assert_eq!(
+            exchange.start(Some(b"YW5u")),
+            Ok(Reply::Challenge("UGFzc3dvcmQ6".to_owned()))
+        );
+        assert!(matches!(
+            exchange.respond(b""),
+            Err(SaslError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn what_is_offered_exists_and_nothing_else() {
+        for name in MECHANISMS {
+            assert_eq!(
+                Exchange::new(name.as_bytes()).map(|e| e.mechanism()),
+                Some(*name)
+            );
+        }
+        assert!(Exchange::new(b"SCRAM-SHA-1").is_none());
+        assert!(Exchange::new(b"").is_none());
+    }
+
+    #[test]
+    fn passwords_are_never_printed() {
+        let printed = format!("{:?}", plain(b"\0ann\0secret"));
+        assert!(
+            printed.contains("ann") && !printed.contains("secret"),
+            "{printed}"
+        );
+    }
+}

@@ -2,10 +2,20 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Directory, Secret};
+use tokio::sync::Semaphore;
+
+use crate::cache::Cache;
+use crate::penalty::Penalties;
+use crate::scheme::{DUMMY, Stored};
+use crate::{Directory, Entry, Secret};
+
+/// Longer names and passwords are nobody's: some schemes take time for every octet.
+const MAX_NAME: usize = 512;
+const MAX_PASSWORD: usize = 1024;
 
 /// What a client claims.
 #[derive(Debug, Clone)]
@@ -23,7 +33,7 @@ pub struct Login {
 pub struct Principal {
     /// The account's canonical name.
     pub account_name: String,
-    /// The folder of a `user+Folder` login (DESIGN 5.6), as typed after the `+`.
+    /// The folder of a `user+Folder` login (DESIGN 5.6), as typed after the `+`; never empty.
     pub folder: Option<String>,
 }
 
@@ -79,7 +89,13 @@ impl Default for Options {
 /// Verifies logins against directories, in order; the first that knows the name decides.
 pub struct Auth {
     directories: Vec<Arc<dyn Directory>>,
-    options: Options,
+    cache: Cache,
+    penalties: Penalties,
+    slots: Arc<Semaphore>,
+    hashes: AtomicU64,
+    /// What unknown users are measured against: the hash of the last known one, so that both cost
+    /// the same whatever the scheme.
+    template: Mutex<Arc<str>>,
 }
 
 impl Auth {
@@ -87,19 +103,200 @@ impl Auth {
     pub fn new(directories: Vec<Arc<dyn Directory>>, options: Options) -> Self {
         Self {
             directories,
-            options,
+            cache: Cache::new(options.cache_ttl, options.cache_size),
+            penalties: Penalties::new(options.failure_delay, options.max_failure_delay),
+            slots: Arc::new(Semaphore::new(options.max_concurrent_hashes.max(1))),
+            hashes: AtomicU64::new(0),
+            template: Mutex::new(Arc::from(DUMMY)),
         }
     }
 
     /// Checks a login. Takes as long for unknown names as for known ones, and longer for peers that
     /// keep failing. Dropping the future is harmless.
     pub async fn verify(&self, login: &Login) -> Result<Principal, AuthError> {
-        let _ = (&self.directories, &self.options, login);
-        todo!()
+        let result = self.check(login).await;
+        if result == Err(AuthError::Invalid) {
+            tokio::time::sleep(self.penalties.failed(login.peer)).await;
+        }
+        result
+    }
+
+    /// The canonical name of the account some directory knows by exactly this name (no `+Folder` is
+    /// looked for), without a password: for delivery.
+    pub async fn exists(&self, name: &str) -> Result<Option<String>, AuthError> {
+        if !(1..=MAX_NAME).contains(&name.len()) || name.contains(char::is_control) {
+            return Ok(None);
+        }
+        Ok(self.lookup(name).await?.map(|entry| entry.account_name))
     }
 
     /// Forgets verified passwords of an account, after its password changed or it was removed.
+    /// (A changed stored hash is noticed without this.)
     pub fn invalidate(&self, account_name: &str) {
-        let _ = account_name;
+        self.cache.invalidate(account_name);
+    }
+
+    /// How many passwords were hashed since the start; the cache shows as a difference to logins.
+    pub fn hashes_computed(&self) -> u64 {
+        self.hashes.load(Ordering::Relaxed)
+    }
+
+    async fn check(&self, login: &Login) -> Result<Principal, AuthError> {
+        let password = login.password.expose();
+        let fit = (1..=MAX_NAME).contains(&login.name.len())
+            && (1..=MAX_PASSWORD).contains(&password.len())
+            && !password.contains(&0)
+            && !login.name.contains(char::is_control);
+        if !fit {
+            return Err(AuthError::Invalid);
+        }
+        let Some((entry, folder)) = self.resolve(&login.name).await? else {
+            self.measure(&login.password).await?;
+            return Err(AuthError::Invalid);
+        };
+        let Some(stored) = entry.password else {
+            self.measure(&login.password).await?;
+            return Err(AuthError::Invalid);
+        };
+        let stored: Arc<str> = Arc::from(stored);
+        *self.template.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&stored);
+        if self
+            .matches(&entry.account_name, &login.password, stored)
+            .await?
+        {
+            Ok(Principal {
+                account_name: entry.account_name,
+                folder,
+            })
+        } else {
+            Err(AuthError::Invalid)
+        }
+    }
+
+    /// Finds the user: by the exact name, then by what stands before a `+` (DESIGN 5.6).
+    async fn resolve(&self, name: &str) -> Result<Option<(Entry, Option<String>)>, AuthError> {
+        if let Some(entry) = self.lookup(name).await? {
+            return Ok(Some((entry, None)));
+        }
+        for (base, folder) in split_folder(name) {
+            if let Some(entry) = self.lookup(&base).await? {
+                return Ok(Some((entry, Some(folder))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn lookup(&self, name: &str) -> Result<Option<Entry>, AuthError> {
+        for directory in &self.directories {
+            match directory.lookup(name).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    tracing::error!(directory = directory.kind(), %error, "directory unavailable");
+                    // The next one may not decide: this one might have known the name.
+                    return Err(unavailable());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes as long as checking a password of a known user.
+    async fn measure(&self, password: &Secret) -> Result<(), AuthError> {
+        let template = Arc::clone(&self.template.lock().unwrap_or_else(PoisonError::into_inner));
+        // No account has this name, so no proof of it is ever in the cache.
+        self.matches("", password, template).await.map(drop)
+    }
+
+    async fn matches(
+        &self,
+        account: &str,
+        password: &Secret,
+        stored: Arc<str>,
+    ) -> Result<bool, AuthError> {
+        let parsed = Stored::parse(&stored).map_err(|error| {
+            tracing::error!(account, %error, "stored password not usable");
+            unavailable()
+        })?;
+        if parsed.is_cheap() {
+            self.hashes.fetch_add(1, Ordering::Relaxed);
+            return Ok(parsed.verify(password.expose()));
+        }
+        let proof = self.cache.proof(account, password.expose(), &stored);
+        if self.cache.contains(&proof) {
+            return Ok(true);
+        }
+        let shared = self.cache.share(proof);
+        let matches = *shared
+            .cell
+            .get_or_try_init(|| self.hash(password, stored.clone()))
+            .await?;
+        if matches && !account.is_empty() {
+            self.cache.insert(proof, account);
+        }
+        Ok(matches)
+    }
+
+    /// On a thread where blocking is allowed, and no more at once than there are cores.
+    async fn hash(&self, password: &Secret, stored: Arc<str>) -> Result<bool, AuthError> {
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| unavailable())?;
+        self.hashes.fetch_add(1, Ordering::Relaxed);
+        let password = password.clone();
+        let hashing = tokio::task::spawn_blocking(move || {
+            // The slot goes along: a client that hangs up does not make room for another hash.
+            let _slot = slot;
+            Stored::parse(&stored).is_ok_and(|stored| stored.verify(password.expose()))
+        });
+        hashing.await.map_err(|error| {
+            tracing::error!(%error, "hashing failed");
+            unavailable()
+        })
+    }
+}
+
+fn unavailable() -> AuthError {
+    AuthError::Temporary("the user directory is not available".to_owned())
+}
+
+/// The ways to read `user+Folder`: with a domain after the folder, or the folder after all.
+fn split_folder(name: &str) -> Vec<(String, String)> {
+    let Some((user, rest)) = name.split_once('+') else {
+        return Vec::new();
+    };
+    let with_domain = rest
+        .rsplit_once('@')
+        .map(|(folder, domain)| (format!("{user}@{domain}"), folder.to_owned()));
+    with_domain
+        .into_iter()
+        .chain([(user.to_owned(), rest.to_owned())])
+        .filter(|(user, folder)| !user.is_empty() && !folder.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_folder;
+
+    #[test]
+    fn a_folder_may_stand_before_or_after_the_domain() {
+        let split = |name| {
+            let parts = split_folder(name);
+            parts
+                .iter()
+                .map(|(u, f)| format!("{u} {f}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(split("ann"), [""; 0]);
+        assert_eq!(split("ann+"), [""; 0]);
+        assert_eq!(split("+Work"), [""; 0]);
+        assert_eq!(split("ann+Work/C++"), ["ann Work/C++"]);
+        assert_eq!(split("ann@x.org+Work"), ["ann@x.org Work"]);
+        assert_eq!(
+            split("ann+Work@x.org"),
+            ["ann@x.org Work", "ann Work@x.org"]
+        );
     }
 }

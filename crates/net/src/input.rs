@@ -240,9 +240,11 @@ mod tests {
         }
     }
 
+    type Answer = Option<(Result<Bytes, Unfit>, Vec<u8>)>;
+
     /// Feeds in pieces of every size: the answer must not depend on how TCP cuts.
-    fn block(octets: &[u8], max: usize) -> Option<(Result<Bytes, Unfit>, Vec<u8>)> {
-        let mut answers: Vec<Option<(Result<Bytes, Unfit>, Vec<u8>)>> = Vec::new();
+    fn block(octets: &[u8], max: usize) -> Answer {
+        let mut answers: Vec<Answer> = Vec::new();
         for size in 1..=octets.len() {
             let (mut input, mut block) = (Input::default(), DotBlock::new(max));
             let mut answer = None;

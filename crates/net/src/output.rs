@@ -108,7 +108,7 @@ mod tests {
                 }
             }
         };
-        for step in [1, 100, 4096, 1 << 20] {
+        for step in [7, 100, 4096, 1 << 20] {
             want.clear();
             let mut output = Output::default();
             fill(&mut output, &mut want);
@@ -117,9 +117,11 @@ mod tests {
             while output.len() > 0 {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 let n = output.slices(&mut slices);
-                let first: Vec<u8> = slices[..n].iter().flat_map(|s| s.to_vec()).collect();
-                let sent = step.min(first.len());
-                got.extend_from_slice(&first[..sent]);
+                let sent: usize = slices[..n].iter().map(|s| s.len()).sum::<usize>().min(step);
+                let end = got.len() + sent;
+                for slice in &slices[..n] {
+                    got.extend_from_slice(&slice[..slice.len().min(end - got.len())]);
+                }
                 output.advance(sent);
             }
             assert!(got == want);
