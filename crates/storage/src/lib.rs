@@ -10,15 +10,16 @@ mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod fault;
 mod memory;
 mod meta;
-#[cfg(feature = "conformance")]
 mod rng;
 
 pub use batch::{Batch, Link, Precondition, Write, check_key};
 pub use blob::{BlobRef, BlobStore, Provenance};
 pub use commit::Commit;
 pub use error::{ErrorKind, StorageError};
+pub use fault::{Call, FaultBlobs, FaultMeta, Faults};
 pub use memory::{MemoryBlobs, MemoryMeta, MetaSnapshot};
 pub use meta::{Entry, Health, MetaStore, Page, Scan, Watch};
 
