@@ -1,0 +1,228 @@
+//! Names, whole-file replacement, positioned reads and a bounded set of open files.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which of a pack's two files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Which {
+    Pack,
+    Index,
+}
+
+impl Which {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Pack => "pack",
+            Self::Index => "idx",
+        }
+    }
+}
+
+/// `pack-000007.pack`.
+pub(crate) fn path(dir: &Path, number: u32, which: Which) -> PathBuf {
+    dir.join(format!("pack-{number:06}.{}", which.extension()))
+}
+
+/// The same file while it is being written; removed at start-up.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+/// The pack files of a directory, in no order; removes what half-finished work left behind.
+pub(crate) fn list(dir: &Path) -> io::Result<Vec<(u32, Which)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix("pack-")) else {
+            continue;
+        };
+        if rest.ends_with(".tmp") {
+            std::fs::remove_file(entry.path())?;
+            continue;
+        }
+        for which in [Which::Pack, Which::Index] {
+            let number = rest
+                .strip_suffix(which.extension())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .and_then(|digits| digits.parse().ok());
+            if let Some(number) = number {
+                found.push((number, which));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Makes names created, renamed and removed in `dir` durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Replaces the file at `path` by `parts`; after a crash it is the old one or the new one.
+/// The directory entry itself may still be lost: [`sync_dir`].
+pub(crate) fn replace(path: &Path, parts: &[&[u8]], durable: bool) -> io::Result<()> {
+    use std::io::Write;
+    let tmp = temporary(path);
+    let mut file = File::create(&tmp)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    if durable {
+        file.sync_all()?;
+    }
+    std::fs::rename(&tmp, path)
+}
+
+/// Removes a file that may be gone already.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Patience {
+    Wait,
+    /// `WouldBlock` when the bytes are not in the page cache: for the async threads.
+    PageCacheOnly,
+}
+
+/// Reads up to `len` bytes at `offset` into a new buffer; fewer only at the end of the file.
+pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    read_into(file, offset, len, &mut buffer, Patience::Wait)?;
+    Ok(buffer)
+}
+
+/// Appends up to `len` bytes from `offset` to `buffer`; fewer only at the end of the file.
+pub(crate) fn read_into(
+    file: &File,
+    offset: u64,
+    len: usize,
+    buffer: &mut Vec<u8>,
+    patience: Patience,
+) -> io::Result<()> {
+    let (start, end) = (buffer.len(), buffer.len() + len);
+    buffer.reserve_exact(len);
+    if patience == Patience::PageCacheOnly {
+        buffer.resize(end, 0);
+    }
+    let mut have = 0;
+    while have < len {
+        let at = offset + have as u64;
+        let result = match patience {
+            // The memory is not zeroed first.
+            Patience::Wait => rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), at),
+            Patience::PageCacheOnly => rustix::io::preadv2(
+                file,
+                &mut [IoSliceMut::new(&mut buffer[start + have..])],
+                at,
+                rustix::io::ReadWriteFlags::NOWAIT,
+            ),
+        };
+        match result {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Spare capacity may be more than was asked for.
+    buffer.truncate(start + have.min(len));
+    Ok(())
+}
+
+/// Files held open at most.
+const OPEN_FILES: usize = 64;
+
+/// Files of sealed packs, opened when needed; the least recently used one is closed.
+pub(crate) struct OpenFiles {
+    dir: PathBuf,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    files: HashMap<(u32, Which), (Arc<File>, u64)>,
+    clock: u64,
+}
+
+impl OpenFiles {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            slots: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn open(&self, number: u32, which: Which) -> io::Result<Arc<File>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.clock += 1;
+        let now = slots.clock;
+        if let Some((file, used)) = slots.files.get_mut(&(number, which)) {
+            *used = now;
+            return Ok(file.clone());
+        }
+        let file = Arc::new(File::open(path(&self.dir, number, which))?);
+        if slots.files.len() >= OPEN_FILES {
+            let oldest = slots
+                .files
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key);
+            if let Some(oldest) = oldest {
+                slots.files.remove(&oldest);
+            }
+        }
+        slots.files.insert((number, which), (file.clone(), now));
+        Ok(file)
+    }
+
+    pub(crate) fn forget(&self, number: u32) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.files.remove(&(number, Which::Pack));
+        slots.files.remove(&(number, Which::Index));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_gives_what_the_file_has() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let name = dir.path().join("f");
+        replace(&name, &[b"hello ", b"world"], true).expect("write");
+        let file = File::open(&name).expect("open");
+        assert_eq!(read_at(&file, 6, 5).expect("read"), b"world");
+        assert_eq!(read_at(&file, 6, 500).expect("read"), b"world");
+        assert_eq!(read_at(&file, 3, 2).expect("read"), b"lo");
+        assert_eq!(read_at(&file, 90, 2).expect("read"), b"");
+    }
+
+    #[test]
+    fn open_files_are_bounded() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let files = OpenFiles::new(dir.path().into());
+        for number in 0..200 {
+            replace(&path(dir.path(), number, Which::Pack), &[b"x"], false).expect("write");
+            files.open(number, Which::Pack).expect("open");
+        }
+        assert_eq!(files.slots.lock().expect("lock").files.len(), OPEN_FILES);
+        files.forget(199);
+        assert_eq!(
+            files.slots.lock().expect("lock").files.len(),
+            OPEN_FILES - 1
+        );
+    }
+}
