@@ -6,10 +6,10 @@ use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::snapshot::{self, each};
 use crate::{Account, Email, Mail, MailError, Summary, keys};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use storage::Scan;
-use types::{EmailId, Flags};
+use storage::{Link, Scan};
+use types::{BlobHash, EmailId, Flags};
 
 impl Mail {
     /// Checks every account; returns one sentence per broken invariant. With `contents`, every blob is
@@ -35,7 +35,8 @@ impl Account {
         let mut check = Check {
             account: &self.0,
             problems: Vec::new(),
-            used: HashMap::new(),
+            used: BTreeMap::new(),
+            links: None,
         };
         let _writer = self.0.writer.lock().await;
         check.tree().await?;
@@ -62,7 +63,9 @@ struct Check<'a> {
     account: &'a AccountInner,
     problems: Vec<String>,
     /// Emails that mailboxes hold, with the size the mailbox has noted.
-    used: HashMap<EmailId, (u32, u32)>,
+    used: BTreeMap<EmailId, (u32, u32)>,
+    /// The link rows of the blob looked at last: copies of one blob tend to follow each other.
+    links: Option<(BlobHash, HashSet<Link>)>,
 }
 
 impl Check<'_> {
@@ -193,12 +196,11 @@ impl Check<'_> {
                 email.id
             ));
         }
-        let links = mail.meta().links(&email.blob.hash, usize::MAX).await?;
-        let link = storage::Link {
+        let link = Link {
             account: self.account.id,
             email: email.id,
         };
-        if !links.contains(&link) {
+        if !self.is_linked(email.blob.hash, &link).await? {
             self.report(format!("email {}: its blob has no link row", email.id));
         }
         let stat = mail.blobs().stat(&email.blob.hash).await?;
@@ -211,5 +213,18 @@ impl Check<'_> {
             self.report(format!("email {}: {error}", email.id));
         }
         Ok(())
+    }
+
+    async fn is_linked(&mut self, blob: BlobHash, link: &Link) -> Result<bool, MailError> {
+        if let Some((hash, links)) = &self.links
+            && *hash == blob
+        {
+            return Ok(links.contains(link));
+        }
+        let links = self.account.mail.meta().links(&blob, usize::MAX).await?;
+        let links: HashSet<Link> = links.into_iter().collect();
+        let found = links.contains(link);
+        self.links = Some((blob, links));
+        Ok(found)
     }
 }

@@ -282,8 +282,12 @@ mod tests {
             crlf_extra: n % 2,
             internal_date: 1_700_000_000 - i64::from(n),
             saved: 1_700_000_000,
-            email: EmailId(1000 - u64::from(n)),
-            uidl: if n % 3 == 0 { 7 } else { 1000 - u64::from(n) },
+            email: EmailId(100_000 - u64::from(n)),
+            uidl: if n.is_multiple_of(3) {
+                7
+            } else {
+                100_000 - u64::from(n)
+            },
         }
     }
 

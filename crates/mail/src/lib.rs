@@ -42,5 +42,6 @@ pub use journal::FlagChange;
 pub use mailbox::Summary;
 pub use messages::{Appended, Copied, NewMessage};
 pub use selected::{Expunged, Selected, Stored};
+pub use storage::Provenance;
 pub use tree::{Folder, Tree};
 pub use view::{Changes, MAX_KEYWORDS, View};

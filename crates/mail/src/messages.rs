@@ -202,12 +202,11 @@ impl Transaction<'_> {
         messages: &[NewMessage],
     ) -> Result<Vec<NewRow>, MailError> {
         let now = self.now();
-        let mut id = writer.ids.take(messages.len() as u64, &mut self.batch);
+        let first = writer.ids.take(messages.len() as u64, &mut self.batch);
         let mut uids = FreshUids::of(&self.edit(target).record);
         let mut rows = Vec::with_capacity(messages.len());
-        for message in messages {
+        for (message, id) in messages.iter().zip(first..) {
             let email = EmailId(id);
-            id += 1;
             email::write(&mut self.batch, email, &message.content, &message.prefix);
             let row = Row {
                 uid: uids.next()?,
