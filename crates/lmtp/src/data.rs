@@ -1,0 +1,191 @@
+//! DATA and BDAT: taking the message in.
+
+use bytes::BytesMut;
+use net::WireError;
+
+use crate::deliver;
+use crate::envelope::{Chunks, Transaction};
+use crate::registry::Answer;
+use crate::reply::Reply;
+use crate::session::{Session, Stop};
+
+/// Octets of a refused chunk we are ready to read and forget.
+const MAX_SKIP: u64 = 1 << 30;
+
+/// `DATA` (RFC 5321 4.1.1.4). The end is CRLF "." CRLF and nothing else; octets are kept as they are
+/// apart from dot-stuffing.
+pub(crate) async fn data(session: &mut Session, _: &[u8]) -> Answer {
+    let Some(transaction) = &session.transaction else {
+        return Ok(Some(Reply::MAIL_FIRST));
+    };
+    if !matches!(transaction.chunks, Chunks::None) {
+        return Ok(Some(Reply::MIXED));
+    }
+    // RFC 2033 4.2: DATA without a successful RCPT fails with 503.
+    if transaction.recipients.is_empty() {
+        return Ok(Some(Reply::NO_RECIPIENTS));
+    }
+    Reply::START_DATA.write(&mut session.wire);
+    let message = session.wire.dot_block(session.max_message()).await;
+    let Some(transaction) = session.transaction.take() else {
+        return Ok(Some(Reply::MAIL_FIRST));
+    };
+    match message {
+        Ok(message) => deliver::deliver(session, transaction, message).await,
+        Err(WireError::TooLarge) => for_each(session, &transaction, &Reply::TOO_BIG),
+        // Nothing was stored: a client that dies here leaves nothing.
+        Err(error) => Err(Stop::Wire(error)),
+    }
+}
+
+/// `BDAT chunk-size [LAST]` (RFC 3030 2).
+pub(crate) async fn bdat(session: &mut Session, arguments: &[u8]) -> Answer {
+    let Some(chunk) = Chunk::parse(arguments) else {
+        return Ok(Some(Reply::SYNTAX));
+    };
+    let refused = match &session.transaction {
+        None => Some(Reply::MAIL_FIRST),
+        Some(transaction) => transaction.refuses(chunk.size, session.max_message()),
+    };
+    match refused {
+        Some(reply) => refuse_chunk(session, chunk, reply).await,
+        None => take_chunk(session, chunk).await,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chunk {
+    size: u64,
+    last: bool,
+}
+
+impl Chunk {
+    fn parse(arguments: &[u8]) -> Option<Self> {
+        let mut words = arguments
+            .split(|&c| c == b' ')
+            .filter(|word| !word.is_empty());
+        let size = words.next()?;
+        let last = match words.next() {
+            Some(word) if word.eq_ignore_ascii_case(b"LAST") => true,
+            Some(_) => return None,
+            None => false,
+        };
+        if words.next().is_some() || !size.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let size = size.iter().fold(0u64, |value, digit| {
+            value
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        });
+        Some(Self { size, last })
+    }
+}
+
+impl Transaction {
+    /// Why the next chunk cannot be taken.
+    fn refuses(&self, size: u64, max: usize) -> Option<Reply> {
+        if self.recipients.is_empty() {
+            return Some(Reply::NO_RECIPIENTS);
+        }
+        let so_far = match &self.chunks {
+            Chunks::Failed => return Some(Reply::CHUNK_FAILED),
+            Chunks::None => 0,
+            Chunks::Open(chunks) => chunks.len() as u64,
+        };
+        let fits = so_far
+            .checked_add(size)
+            .is_some_and(|sum| sum <= max as u64);
+        (!fits).then_some(Reply::TOO_BIG)
+    }
+}
+
+/// RFC 3030 2: the octets of a refused chunk are accepted and discarded before the reply.
+async fn refuse_chunk(session: &mut Session, chunk: Chunk, reply: Reply) -> Answer {
+    if chunk.size > MAX_SKIP {
+        return Err(Stop::Close(Reply::TOO_BIG));
+    }
+    session.wire.skip(chunk.size).await?;
+    if !chunk.last {
+        if let Some(transaction) = &mut session.transaction {
+            transaction.chunks = Chunks::Failed;
+        }
+        return Ok(Some(reply));
+    }
+    match session.transaction.take() {
+        // RFC 2033 4.3: one reply per successful RCPT; none at all when there was none.
+        Some(transaction) => for_each(session, &transaction, &reply),
+        None => Ok(Some(reply)),
+    }
+}
+
+async fn take_chunk(session: &mut Session, chunk: Chunk) -> Answer {
+    let size = usize::try_from(chunk.size).map_err(|_| Stop::Close(Reply::TOO_BIG))?;
+    let octets = session.wire.exact(size).await?;
+    if !chunk.last {
+        let Some(transaction) = &mut session.transaction else {
+            return Ok(Some(Reply::MAIL_FIRST));
+        };
+        match &mut transaction.chunks {
+            Chunks::Open(chunks) => chunks.extend_from_slice(&octets),
+            chunks => *chunks = Chunks::Open(BytesMut::from(octets)),
+        }
+        let text = format!("{size} octets received");
+        return Ok(Some(Reply {
+            code: 250,
+            status: "2.0.0",
+            text: text.into(),
+        }));
+    }
+    let Some(mut transaction) = session.transaction.take() else {
+        return Ok(Some(Reply::MAIL_FIRST));
+    };
+    let message = match std::mem::replace(&mut transaction.chunks, Chunks::None) {
+        Chunks::Open(mut chunks) => {
+            chunks.extend_from_slice(&octets);
+            chunks.freeze()
+        }
+        _ => octets,
+    };
+    deliver::deliver(session, transaction, message).await
+}
+
+/// The same reply for every recipient.
+fn for_each(session: &mut Session, transaction: &Transaction, reply: &Reply) -> Answer {
+    for _ in &transaction.recipients {
+        reply.write(&mut session.wire);
+    }
+    Ok(None)
+}
+
+impl Session {
+    fn max_message(&self) -> usize {
+        let max = self.front.deps.mail.options().max_message_bytes;
+        usize::try_from(max).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes_are_digits_and_never_overflow() {
+        let chunk = |size, last| Some(Chunk { size, last });
+        for (text, want) in [
+            ("0 LAST", chunk(0, true)),
+            ("12", chunk(12, false)),
+            ("12  last", chunk(12, true)),
+            ("99999999999999999999999", chunk(u64::MAX, false)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1 2", None),
+            ("1 LAST x", None),
+            ("LAST", None),
+            ("0x10", None),
+        ] {
+            assert_eq!(Chunk::parse(text.as_bytes()), want, "{text}");
+        }
+    }
+}
