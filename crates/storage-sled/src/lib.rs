@@ -1,1 +1,37 @@
-//! Placeholder.
+//! The embedded [`storage::MetaStore`]: a commit log of our own is the truth, sled is its index.
+//!
+//! A batch is written to the log before sled sees it, and made durable by group commit. sled may lag, be
+//! lost or be damaged: start-up rebuilds it from the newest export and the log behind it. Every byte on
+//! disk is described in `docs/storage-format.md`, "The commit log and its index".
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `store.rs` | the trait: judge, append, apply, wait |
+//! | `log.rs`, `record.rs`, `segment.rs` | the log: appending, bytes of a record, bytes of a segment |
+//! | `group.rs` | one `fdatasync` for all who wait |
+//! | `db.rs`, `keys.rs` | sled (named nowhere else) and how rows map to its keys |
+//! | `checkpoint.rs`, `export.rs` | bounding the replay; the sorted copy a rebuild starts from |
+//! | `startup.rs`, `tail.rs`, `rebuild.rs` | from files to a running store |
+//! | `manifest.rs`, `files.rs` | small files and how they are replaced |
+//! | `watch.rs` | ticks |
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod db;
+mod export;
+mod files;
+mod group;
+mod keys;
+mod log;
+mod manifest;
+mod options;
+mod rebuild;
+mod record;
+mod segment;
+mod startup;
+mod store;
+mod tail;
+mod watch;
+
+pub use options::{Observer, Options, Progress, Silent};
+pub use store::SledStore;

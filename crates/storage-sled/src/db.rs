@@ -1,0 +1,168 @@
+//! sled, as an index that may be lost. No other file names it.
+//!
+//! sled's own flush does not reach the disk on Linux, and its background flusher breaks databases at power
+//! cuts even when its file is synced besides (DESIGN 3.1): the flusher is off, and [`Index::checkpoint`]
+//! flushes and then syncs sled's file through a descriptor of our own.
+
+use bytes::Bytes;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use storage::StorageError;
+
+/// sled releases its own file lock a moment after it was dropped.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An open index.
+pub(crate) struct Index {
+    tree: sled::Db,
+    file: File,
+    dir: PathBuf,
+}
+
+/// Writes that are applied all or nothing.
+#[derive(Default)]
+pub(crate) struct Writes(sled::Batch);
+
+impl Writes {
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.0.insert(key, value);
+    }
+
+    pub(crate) fn delete(&mut self, key: &[u8]) {
+        self.0.remove(key);
+    }
+}
+
+impl Index {
+    /// Opens the index in `dir`, or makes an empty one.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StorageError> {
+        let deadline = Instant::now() + OPEN_PATIENCE;
+        loop {
+            let opened = guarded("open", || {
+                sled::Config::new()
+                    .path(dir)
+                    .cache_capacity(cache_bytes)
+                    .flush_every_ms(None)
+                    .open()
+            });
+            match opened {
+                Err(error) if error.context.contains("could not acquire lock") => {
+                    if Instant::now() > deadline {
+                        return Err(error);
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(error),
+                Ok(tree) => {
+                    let file = File::open(dir.join("db"))
+                        .map_err(|e| StorageError::io("open the index file", &e))?;
+                    let dir = dir.to_owned();
+                    return Ok(Self { tree, file, dir });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let value = guarded("get", || self.tree.get(key))?;
+        // A copy: a value of sled's may keep a much larger page in memory.
+        Ok(value.map(|v| Bytes::copy_from_slice(&v)))
+    }
+
+    /// Whether `key` holds exactly `expected`; `None` means that it must be absent.
+    pub(crate) fn holds(&self, key: &[u8], expected: Option<&[u8]>) -> Result<bool, StorageError> {
+        let value = guarded("get", || self.tree.get(key))?;
+        Ok(value.as_deref() == expected)
+    }
+
+    /// Shows the entries of `start..end` to `visit`, in key order or backwards, until it breaks.
+    pub(crate) fn scan(
+        &self,
+        start: Vec<u8>,
+        end: Vec<u8>,
+        reverse: bool,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        if start >= end {
+            return Ok(());
+        }
+        guarded("scan", || {
+            let mut range = self.tree.range(start..end);
+            while let Some(entry) = if reverse {
+                range.next_back()
+            } else {
+                range.next()
+            } {
+                let (key, value) = entry?;
+                if visit(&key, &value).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn apply(&self, writes: Writes) -> Result<(), StorageError> {
+        guarded("apply", || self.tree.apply_batch(writes.0))
+    }
+
+    /// Stores or removes one key by itself: for start-up, which can be repeated.
+    pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StorageError> {
+        match value {
+            Some(value) => guarded("insert", || self.tree.insert(key, value)),
+            None => guarded("remove", || self.tree.remove(key)),
+        }
+        .map(drop)
+    }
+
+    /// Makes everything applied so far durable.
+    pub(crate) fn checkpoint(&self) -> Result<(), StorageError> {
+        guarded("flush", || self.tree.flush())?;
+        self.file
+            .sync_data()
+            .map_err(|e| StorageError::io("sync the index", &e))
+    }
+
+    /// Closes the index with all its files durable, so that it can be trusted after a power loss.
+    pub(crate) fn close(self) -> Result<(), StorageError> {
+        self.checkpoint()?;
+        let Self { tree, file, dir } = self;
+        guarded("close", || {
+            drop(tree);
+            Ok(())
+        })?;
+        drop(file);
+        sync_tree(&dir).map_err(|e| StorageError::io("sync the index files", &e))
+    }
+}
+
+fn sync_tree(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        } else {
+            File::open(path)?.sync_all()?;
+        }
+    }
+    crate::files::sync_dir(dir)
+}
+
+/// Runs a call into sled. It panics where damage was not foreseen; that must not take the server down.
+fn guarded<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StorageError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(sled::Error::Corruption { at, .. })) => Err(StorageError::corrupt(format!(
+            "{doing} in the index: damaged at {at:?}"
+        ))),
+        Ok(Err(error)) => Err(StorageError::unavailable(format!(
+            "{doing} in the index: {error}"
+        ))),
+        Err(_) => Err(StorageError::corrupt(format!(
+            "{doing} in the index: sled panicked"
+        ))),
+    }
+}
