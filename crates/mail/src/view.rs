@@ -2,7 +2,7 @@
 
 use crate::chunk::{Chunk, Row};
 use std::sync::Arc;
-use types::{Keyword, ModSeq, Uid, UidSet, UidValidity};
+use types::{Flags, Keyword, ModSeq, Uid, UidSet, UidValidity};
 
 /// Keywords one mailbox can hold: they are bits of a `u64` per message.
 pub const MAX_KEYWORDS: usize = 64;
@@ -168,6 +168,18 @@ impl View {
     /// Sum of [`Row::pop3_size`] over all messages, without visiting each.
     pub fn pop3_octets(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.pop3_octets()).sum()
+    }
+
+    /// The position of the first message that lacks one of `flags`.
+    pub fn first_without(&self, flags: Flags) -> Option<usize> {
+        let mut start = 0;
+        for chunk in &self.chunks {
+            if let Some(i) = chunk.flags.iter().position(|have| !have.contains(flags)) {
+                return Some(start + i);
+            }
+            start += chunk.len();
+        }
+        None
     }
 
     /// The bit of a keyword, if the mailbox knows it.
