@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::header::unfold;
 use crate::lex::{Lex, is_space, unescape};
 use crate::slice;
 use crate::words::decode_words;
@@ -104,6 +103,7 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     /// Reads one member and its separator; false at the end.
     fn member(&mut self) -> bool {
+        let start = self.lex.pos();
         let (words, comment) = self.words();
         match self.lex.peek() {
             Some(b'<') => {
@@ -112,7 +112,7 @@ impl<'a> Parser<'a> {
                 self.rest_of_member();
             }
             Some(b'@') => {
-                self.bare(words, comment);
+                self.bare(start, words, comment);
                 self.rest_of_member();
             }
             Some(b':') => {
@@ -164,9 +164,11 @@ impl<'a> Parser<'a> {
 
     /// A phrase where an address was expected.
     fn no_at(&mut self, mut words: Vec<Word<'a>>, comment: Option<&'a [u8]>) {
-        let (name, local) = match words.len() {
-            0 => return,
-            1 => (comment_name(comment), words.pop().map(|word| word.text)),
+        let (name, local) = match words.as_slice() {
+            [] => return,
+            [word] if !word.text.iter().any(|&b| is_space(b)) => {
+                (comment_name(comment), words.pop().map(|word| word.text))
+            }
             _ => (phrase(words), None),
         };
         self.out.push(Address::Mailbox {
@@ -178,7 +180,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `local@domain` without angle brackets, at the `@`.
-    fn bare(&mut self, mut words: Vec<Word<'a>>, comment: Option<&'a [u8]>) {
+    fn bare(&mut self, member: usize, mut words: Vec<Word<'a>>, comment: Option<&'a [u8]>) {
         // RFC 5322 4.4: white space may stand around the dots of a local part; without a dot it
         // separates a name that lost its angle brackets.
         let mut start = words.len().saturating_sub(1);
@@ -192,7 +194,12 @@ impl<'a> Parser<'a> {
         let local = joined(words.split_off(start));
         self.lex.bump();
         let domain = self.domain();
+        let all = self.lex.since(member);
         let after = self.lex.cfws();
+        if self.lex.peek() == Some(b'<') {
+            // `a@b <a@b>`: an unquoted address as the display name.
+            return self.angle(Some(one_line(Cow::Borrowed(all))), None);
+        }
         let name = phrase(words).or_else(|| comment_name(after.or(comment)));
         self.out.push(Address::Mailbox {
             name,
@@ -237,7 +244,7 @@ impl<'a> Parser<'a> {
         } else {
             None
         };
-        self.lex.until(|b| matches!(b, b'>' | b',' | b';' | b'<'));
+        self.lex.until(|b| matches!(b, b'>' | b',' | b'<'));
         self.lex.eat(b'>');
         let after = self.lex.cfws();
         let name = name.or_else(|| comment_name(after.or(comment)));
@@ -331,7 +338,22 @@ fn phrase(words: Vec<Word<'_>>) -> Option<Cow<'_, [u8]>> {
         }
         all.extend_from_slice(&word.text);
     }
-    (!all.is_empty()).then_some(all)
+    Some(one_line(all)).filter(|name| !name.is_empty())
+}
+
+/// White space at the ends removed, runs of it made one space.
+fn one_line(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    let mut before = b' ';
+    let tidy = |&b: &u8| {
+        let spaces = is_space(before) && is_space(b);
+        before = b;
+        !spaces && !matches!(b, b'\t' | b'\r' | b'\n')
+    };
+    if text.iter().all(tidy) && text.last() != Some(&b' ') {
+        return text;
+    }
+    let words = text.split(|&b| is_space(b)).filter(|word| !word.is_empty());
+    Cow::Owned(words.collect::<Vec<_>>().join(&b' '))
 }
 
 fn joined(words: Vec<Word<'_>>) -> Option<Cow<'_, [u8]>> {
@@ -348,10 +370,9 @@ fn joined(words: Vec<Word<'_>>) -> Option<Cow<'_, [u8]>> {
 
 fn comment_name(comment: Option<&[u8]>) -> Option<Cow<'_, [u8]>> {
     let comment = comment?;
-    let text = unfold(comment);
-    Some(if text.contains(&b'\\') {
-        Cow::Owned(unescape(&text))
+    Some(one_line(if comment.contains(&b'\\') {
+        Cow::Owned(unescape(comment))
     } else {
-        text
-    })
+        Cow::Borrowed(comment)
+    }))
 }

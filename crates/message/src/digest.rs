@@ -310,7 +310,7 @@ fn flags(node: &Node<'_>) -> u32 {
         Kind::Message => Entry::MESSAGE,
     };
     let text = match node.media.is_kind("text") {
-        true if charset::is_ascii_superset(node.media.charset()) => {
+        true if charset::is_ascii_superset(node.media.charset().as_deref()) => {
             Entry::TEXT | Entry::ASCII_SUPERSET
         }
         true => Entry::TEXT,

@@ -15,14 +15,19 @@ struct Fields<'a> {
     subject: Option<&'a [u8]>,
     from: Option<&'a [u8]>,
     sender: Option<&'a [u8]>,
-    reply_to: Option<&'a [u8]>,
     in_reply_to: Option<&'a [u8]>,
     message_id: Option<&'a [u8]>,
     // A header may have each of these once (RFC 5322 3.6), but nobody must be lost from view when it
     // has several. Who wrote the mail is what the first From says.
+    reply_to: Vec<&'a [u8]>,
     to: Vec<&'a [u8]>,
     cc: Vec<&'a [u8]>,
     bcc: Vec<&'a [u8]>,
+}
+
+enum Slot<'s, 'a> {
+    First(&'s mut Option<&'a [u8]>),
+    All(&'s mut Vec<&'a [u8]>),
 }
 
 impl<'a> Fields<'a> {
@@ -30,28 +35,24 @@ impl<'a> Fields<'a> {
         let mut all = Self::default();
         for Field { name, value, .. } in fields(header) {
             let slot = match name.to_ascii_lowercase().as_slice() {
-                b"date" => &mut all.date,
-                b"subject" => &mut all.subject,
-                b"from" => &mut all.from,
-                b"sender" => &mut all.sender,
-                b"reply-to" => &mut all.reply_to,
-                b"in-reply-to" => &mut all.in_reply_to,
-                b"message-id" => &mut all.message_id,
-                b"to" => {
-                    all.to.push(value);
-                    continue;
-                }
-                b"cc" => {
-                    all.cc.push(value);
-                    continue;
-                }
-                b"bcc" => {
-                    all.bcc.push(value);
-                    continue;
-                }
+                b"date" => Slot::First(&mut all.date),
+                b"subject" => Slot::First(&mut all.subject),
+                b"from" => Slot::First(&mut all.from),
+                b"sender" => Slot::First(&mut all.sender),
+                b"reply-to" => Slot::All(&mut all.reply_to),
+                b"to" => Slot::All(&mut all.to),
+                b"cc" => Slot::All(&mut all.cc),
+                b"bcc" => Slot::All(&mut all.bcc),
+                b"in-reply-to" => Slot::First(&mut all.in_reply_to),
+                b"message-id" => Slot::First(&mut all.message_id),
                 _ => continue,
             };
-            slot.get_or_insert(value);
+            match slot {
+                Slot::First(slot) => {
+                    slot.get_or_insert(value);
+                }
+                Slot::All(slot) => slot.push(value),
+            }
         }
         all
     }
@@ -65,13 +66,15 @@ pub(crate) fn envelope(header: &[u8], budget: &mut usize, out: &mut Vec<u8>) {
     out.push(b' ');
     text(all.subject, out);
     let mut from = Vec::new();
-    list(all.from.as_slice(), budget, &mut from);
+    if !list(all.from.as_slice(), budget, &mut from) {
+        from.extend_from_slice(b"NIL");
+    }
     out.push(b' ');
     out.extend_from_slice(&from);
-    for field in [all.sender, all.reply_to] {
+    for fields in [all.sender.as_slice(), &all.reply_to] {
         out.push(b' ');
         // RFC 3501 7.4.2: absent or empty Sender and Reply-To are the same as From.
-        if !list(field.as_slice(), budget, out) {
+        if !list(fields, budget, out) {
             out.extend_from_slice(&from);
         }
     }

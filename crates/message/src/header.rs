@@ -25,7 +25,8 @@ impl<'a> Field<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The value on one line: every fold becomes one space, white space at both ends is removed.
+    /// The value on one line: each fold, with the white space around it, becomes one space; white space
+    /// at both ends is removed.
     pub fn unfolded(&self) -> Cow<'a, [u8]> {
         unfold(self.value)
     }
@@ -96,7 +97,7 @@ pub(crate) fn push_lines(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// One line of text: folds become one space, ends are trimmed.
+/// One line of text: each fold, with the white space around it, becomes one space; ends are trimmed.
 pub(crate) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     let value = value.trim_ascii();
     if memchr(b'\n', value).is_none() {
@@ -104,26 +105,13 @@ pub(crate) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     }
     let mut line = Vec::with_capacity(value.len());
     for piece in value.split(|&b| b == b'\n') {
-        let piece = piece.strip_suffix(b"\r").unwrap_or(piece);
-        if line.is_empty() {
-            line.extend_from_slice(piece);
-            continue;
-        }
-        let piece = trim_space_start(piece);
-        if !piece.is_empty() {
+        let piece = piece.trim_ascii();
+        if !line.is_empty() && !piece.is_empty() {
             line.push(b' ');
-            line.extend_from_slice(piece);
         }
+        line.extend_from_slice(piece);
     }
     Cow::Owned(line)
-}
-
-fn trim_space_start(bytes: &[u8]) -> &[u8] {
-    let start = bytes
-        .iter()
-        .position(|b| !matches!(b, b' ' | b'\t'))
-        .unwrap_or(bytes.len());
-    slice(bytes, start, bytes.len())
 }
 
 /// Octets of the first line of `bytes`, its LF included; 0 only when there is nothing.

@@ -29,9 +29,9 @@ pub(crate) fn text(html: &str) -> String {
             .next()
             .unwrap_or_default();
         let is = |other: &&str| name.eq_ignore_ascii_case(other);
-        if HIDDEN.iter().any(|hidden| is(hidden)) && !inside.starts_with('/') {
+        if HIDDEN.iter().any(is) && !inside.starts_with('/') {
             rest = after_close(rest, name);
-        } else if !INLINE.iter().any(|inline| is(inline)) {
+        } else if !INLINE.iter().any(is) {
             out.push('\n');
         }
     }

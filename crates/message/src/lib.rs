@@ -20,6 +20,7 @@ mod html;
 mod ids;
 mod lex;
 mod needle;
+mod params;
 mod preview;
 mod scan;
 mod section;
@@ -38,13 +39,14 @@ pub use fieldset::FieldSet;
 pub use header::{Field, Fields, fields, filter_header, header_len};
 pub use ids::{message_id, message_ids};
 pub use needle::Needle;
+pub use params::{DecodedParams, decode_params};
 pub use scan::{MAX_DEPTH, MAX_PARTS};
 pub use section::{Located, Part, Section};
 pub use subject::base_subject;
 pub use texts::{body_texts, header_texts};
 pub use transfer::TransferEncoding;
 pub use view::{Digest, Ids};
-pub use words::{DecodedParams, decode_params, decode_words};
+pub use words::decode_words;
 
 /// `bytes[from..to]`, cut to what there is.
 fn slice(bytes: &[u8], from: usize, to: usize) -> &[u8] {

@@ -46,7 +46,7 @@ fn decoded(tree: &Tree<'_>, node: &Node<'_>, max: usize) -> String {
         return String::new();
     };
     let cut = body.len() < node.octets() as usize;
-    let mut text = charset::decode(&bytes, node.media.charset()).into_owned();
+    let mut text = charset::decode(&bytes, node.media.charset().as_deref()).into_owned();
     // The cut may have gone through a character.
     if cut && text.ends_with('\u{fffd}') {
         text.pop();

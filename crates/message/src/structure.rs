@@ -1,8 +1,9 @@
 //! The IMAP BODY and BODYSTRUCTURE (RFC 3501 7.4.2) of a scanned message.
 
-use crate::content::{Disposition, MediaType, Param, languages, token};
+use crate::content::{Disposition, MediaType, languages, token};
 use crate::envelope::envelope;
 use crate::header::unfold;
+use crate::params::Param;
 use crate::scan::{Kind, Node, Tree};
 use crate::wire::{nstring, number, string};
 
@@ -152,7 +153,7 @@ fn params(list: &[Param<'_>], default_charset: bool, out: &mut Vec<u8>) {
         string(out, value);
     };
     for param in list {
-        pair(param.name, &param.value, out);
+        pair(&param.name, &param.value, out);
     }
     if default_charset {
         pair(b"charset", b"us-ascii", out);

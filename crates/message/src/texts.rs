@@ -25,7 +25,9 @@ pub fn body_texts(message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
         let Some(bytes) = encoding(node).decode(body) else {
             continue;
         };
-        if !bytes.is_empty() && f(&charset::decode(&bytes, node.media.charset())).is_break() {
+        if !bytes.is_empty()
+            && f(&charset::decode(&bytes, node.media.charset().as_deref())).is_break()
+        {
             return;
         }
     }

@@ -1,13 +1,12 @@
-//! Encoded words (RFC 2047) and extended parameters (RFC 2231), decoded.
+//! Encoded words (RFC 2047), decoded.
 
 use memchr::memmem;
 
 use crate::charset;
-use crate::content::{self, Param};
 use crate::header::unfold;
-use crate::lex::{Lex, is_space};
+use crate::lex::is_space;
 use crate::slice;
-use crate::transfer::{base64, hex, q_encoding};
+use crate::transfer::{base64, q_encoding};
 
 /// The text of an unstructured field value: folds undone, encoded words decoded. Raw 8-bit octets are
 /// taken as UTF-8 when that is valid, else as windows-1252.
@@ -40,117 +39,6 @@ pub fn decode_words(value: &[u8]) -> String {
     pending.flush(&mut out);
     out.push_str(&charset::guess(slice(&value, done, value.len())));
     out
-}
-
-/// A structured value and its parameters, decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodedParams {
-    /// What stands before the first semicolon, in lower case: `attachment`, `text/plain`.
-    pub value: String,
-    /// Names in lower case without `*` marks; values decoded and joined.
-    pub params: Vec<(String, String)>,
-}
-
-/// The value and parameters of a raw Content-Type or Content-Disposition field. Continuations and
-/// charsets (RFC 2231) are resolved; encoded words in values, which no RFC allows but many senders
-/// write, are decoded too.
-pub fn decode_params(value: &[u8]) -> DecodedParams {
-    let mut lex = Lex::new(value);
-    lex.cfws();
-    let start = lex.pos();
-    lex.until(|b| matches!(b, b';' | b'('));
-    let main = charset::guess(lex.since(start).trim_ascii()).to_ascii_lowercase();
-    DecodedParams {
-        value: main,
-        params: join(&content::params(&mut lex)),
-    }
-}
-
-/// One piece of an extended parameter: `name*7*=...` is (name, 7, encoded).
-struct Piece<'a> {
-    name: String,
-    section: u32,
-    encoded: bool,
-    value: &'a [u8],
-}
-
-fn join(params: &[Param<'_>]) -> Vec<(String, String)> {
-    let mut pieces: Vec<Piece<'_>> = params.iter().map(piece).collect();
-    // RFC 2231 3: the order of the pieces in the field does not matter. Sorting is stable: of pieces
-    // with the same number the first stays first.
-    pieces.sort_by(|a, b| (&a.name, a.section).cmp(&(&b.name, b.section)));
-    let mut joined = Vec::new();
-    for group in pieces.chunk_by(|a, b| a.name == b.name) {
-        let mut label = None;
-        let mut bytes = Vec::new();
-        let mut extended = false;
-        for piece in group.iter().scan(None, |last, piece| {
-            let repeated = last.replace(piece.section) == Some(piece.section);
-            Some((!repeated).then_some(piece))
-        }) {
-            let Some(piece) = piece else { continue };
-            let mut value = piece.value;
-            if piece.encoded {
-                if !extended && let Some((charset, rest)) = split_charset(value) {
-                    label = Some(charset);
-                    value = rest;
-                }
-                extended = true;
-                percent_decode(value, &mut bytes);
-            } else {
-                bytes.extend_from_slice(value);
-            }
-        }
-        let value = match (extended, label) {
-            (true, label) => charset::decode(&bytes, label).into_owned(),
-            (false, _) => decode_words(&bytes),
-        };
-        if let Some(first) = group.first() {
-            joined.push((first.name.clone(), value));
-        }
-    }
-    joined
-}
-
-fn piece<'a>(param: &'a Param<'_>) -> Piece<'a> {
-    let name = charset::guess(param.name).to_ascii_lowercase();
-    let (stem, encoded) = match name.strip_suffix('*') {
-        Some(stem) => (stem, true),
-        None => (&*name, false),
-    };
-    let numbered = stem
-        .rsplit_once('*')
-        .and_then(|(stem, n)| Some((stem, n.parse().ok()?)));
-    let (stem, section) = numbered.unwrap_or((stem, 0));
-    Piece {
-        name: stem.to_owned(),
-        section,
-        encoded,
-        value: &param.value,
-    }
-}
-
-/// `charset'language'text`.
-fn split_charset(value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut parts = value.splitn(3, |&b| b == b'\'');
-    let charset = parts.next()?;
-    parts.next()?;
-    Some((charset, parts.next()?))
-}
-
-fn percent_decode(value: &[u8], out: &mut Vec<u8>) {
-    let mut rest = value;
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if let (b'%', [high, low, after @ ..]) = (first, after)
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            out.push(high << 4 | low);
-            rest = after;
-        } else {
-            out.push(*first);
-        }
-    }
 }
 
 /// `=?charset*language?encoding?text?=`
@@ -272,44 +160,5 @@ mod tests {
         }
         assert_eq!(decode_words(b"caf\xe9"), "café");
         assert_eq!(decode_words("café".as_bytes()), "café");
-    }
-
-    #[test]
-    fn rfc_2231_examples() {
-        for (value, main, params) in [
-            (
-                "message/external-body; access-type=URL;\r\n URL*0=\"ftp://\";\r\n URL*1=\"cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar\"",
-                "message/external-body",
-                &[
-                    ("access-type", "URL"),
-                    (
-                        "url",
-                        "ftp://cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar",
-                    ),
-                ][..],
-            ),
-            (
-                "application/x-stuff;\r\n title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A",
-                "application/x-stuff",
-                &[("title", "This is ***fun***")],
-            ),
-            (
-                "application/x-stuff;\r\n title*1*=%2A%2A%2Afun%2A%2A%2A%20;\r\n title*0*=us-ascii'en'This%20is%20even%20more%20;\r\n title*2=\"isn't it!\"",
-                "application/x-stuff",
-                &[("title", "This is even more ***fun*** isn't it!")],
-            ),
-            (
-                "Attachment; filename*=UTF-8''na%C3%AFve%zz",
-                "attachment",
-                &[("filename", "naïve%zz")],
-            ),
-            ("a; n=\"=?utf-8?B?w6k=?=\"", "a", &[("n", "é")]),
-            ("a; n*99999999999=x", "a", &[("n*99999999999", "x")]),
-        ] {
-            let got = decode_params(value.as_bytes());
-            assert_eq!(got.value, main);
-            let got: Vec<_> = got.params.iter().map(|(n, v)| (&**n, &**v)).collect();
-            assert_eq!(got, params, "{value}");
-        }
     }
 }
