@@ -314,8 +314,8 @@ impl Wire {
     /// `Timeout`, `Eof`, `Io`; the connection is then closed.
     pub async fn starttls(&mut self, tls: &Tls) -> Result<(), WireError> {
         self.flush().await?;
-        // RFC 7817 and CVE-2011-0411: what came in plain text before the handshake may be an
-        // attacker's and must not be taken for commands under TLS.
+        // RFC 9051 6.2.1, CVE-2011-0411: what came in plain text before the handshake may be an
+        // attacker's and must not be taken for commands under TLS. It is thrown away.
         self.input.clear();
         let limit = self.timeouts.handshake;
         // Boxed: a handshake is large and must not make every idle session larger.
@@ -386,7 +386,10 @@ impl Wire {
             Wait::Command => self.timeouts.idle,
             Wait::Data => self.timeouts.data,
         };
-        Instant::now() + limit
+        let now = Instant::now();
+        // A limit beyond what the clock can express means none.
+        now.checked_add(limit)
+            .unwrap_or(now + Duration::from_secs(365 * 24 * 3600))
     }
 
     /// Reads at least one octet, after sending what was written.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Says `hello`, then answers: `starttls`, `panic`, `hang`, `flood N`, `literal N`, `data`, `quit`,
+/// Says `hello`, then answers: `starttls`, `layer`, `panic`, `hang`, `flood N`, `literal N`, `data`, `quit`,
 /// `tls?`; anything else is echoed. Refusals begin with `busy`.
 pub struct Echo(pub Arc<FrontMetrics>);
 
@@ -73,6 +73,16 @@ impl Echo {
                 let tls = context.starttls.as_ref().expect("offered");
                 wire.starttls(tls).await?;
                 wire.set_state(ConnState::Authenticated);
+            }
+            "layer" => {
+                wire.write(b"+\r\n");
+                wire.layer(|conn, read| {
+                    let (rest, out) = tokio::io::split(conn);
+                    let marked =
+                        std::io::Cursor::new(b"through ").chain(std::io::Cursor::new(read));
+                    Box::new(tokio::io::join(marked.chain(rest), out))
+                })
+                .await?;
             }
             "flood" => {
                 let piece = Bytes::from(vec![b'x'; 64 << 10]);

@@ -202,3 +202,15 @@ async fn a_unix_socket_has_its_mode_and_replaces_a_dead_one() {
     assert!(net::Listener::bind(&config, None).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
+
+#[tokio::test]
+async fn a_layer_gets_what_was_read_before_it() {
+    let server = Server::start(on_loopback(), None);
+    let mut client = server.connect().await;
+    assert_eq!(client.line().await, "hello");
+    client.send(b"layer\r\none\r\ntw").await;
+    assert_eq!(client.line().await, "+");
+    assert_eq!(client.line().await, "through one");
+    client.send(b"o\r\n").await;
+    assert_eq!(client.line().await, "two");
+}
