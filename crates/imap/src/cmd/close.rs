@@ -1,0 +1,29 @@
+//! CLOSE.
+
+use super::*;
+
+pub(crate) static SPEC: Spec = Spec {
+    name: "CLOSE",
+    uid: UidForm::No,
+    states: States::SELECTED,
+    effects: Effects::NONE,
+    rfc: &["RFC 3501 6.4.2", "RFC 9051 6.4.1", "RFC 7162 3.2.8"],
+    parse: |_, _| Ok(Box::new(Close)),
+};
+
+struct Close;
+
+#[async_trait]
+impl Run for Close {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let selection = cx.state.selection()?;
+        // RFC 9051 6.4.1: a mailbox opened read-only is left as it is.
+        if !selection.is_read_only() {
+            let expunged = selection.mailbox().expunge_deleted(None).await?;
+            cx.deps.counters.deleted.inc_by(expunged.uids.len());
+        }
+        cx.unselect();
+        // RFC 7162 3.2.8: neither EXPUNGE nor HIGHESTMODSEQ is told.
+        Done::ok("mailbox closed")
+    }
+}

@@ -1,0 +1,67 @@
+//! CREATE, with the USE parameter of CREATE-SPECIAL-USE.
+
+use super::*;
+use crate::grammar::mailbox::RawName;
+use types::Role;
+
+/// `create = "CREATE" SP mailbox [SP "(" create-param *(SP create-param) ")"]`,
+/// `create-param =/ "USE" SP "(" [use-attr *(SP use-attr)] ")"`.
+pub(crate) static SPEC: Spec = Spec {
+    name: "CREATE",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &["RFC 3501 6.3.3", "RFC 9051 6.3.4", "RFC 6154 3"],
+    parse,
+};
+
+struct Create {
+    mailbox: RawName,
+    /// Attribute names as written, without the backslash.
+    uses: Vec<String>,
+}
+
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let mailbox = c.mailbox()?;
+    let mut uses = Vec::new();
+    if c.eat(b" ") {
+        c.list(false, |c| {
+            if !c.eat_word(b"USE") {
+                return Err(BadSyntax("unknown parameter"));
+            }
+            c.sp()?;
+            uses = c.list(true, |c| {
+                c.expect(b"\\", "expected a special-use attribute")?;
+                Ok(String::from_utf8_lossy(c.atom()?).into_owned())
+            })?;
+            Ok(())
+        })?;
+    }
+    Ok(Box::new(Create { mailbox, uses }))
+}
+
+#[async_trait]
+impl Run for Create {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let name = self.mailbox.name?;
+        let account = cx.state.account()?;
+        // RFC 6154 3: a use that cannot be given fails the command.
+        const USE_ATTR: Code = Code::Word("USEATTR");
+        let role = match self.uses.as_slice() {
+            [] => None,
+            [word] => match Role::from_name(word) {
+                Some(Role::All | Role::Flagged) | None => {
+                    return Err(Refusal::no(USE_ATTR, "no mailbox can be made for that use"));
+                }
+                role => role,
+            },
+            _ => return Err(Refusal::no(USE_ATTR, "a mailbox has one use here")),
+        };
+        if role.is_some_and(|role| account.tree().with_role(role).is_some()) {
+            return Err(Refusal::no(USE_ATTR, "another mailbox has that use"));
+        }
+        account.create(&name, role).await?;
+        Done::ok("mailbox created")
+    }
+}

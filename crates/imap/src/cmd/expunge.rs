@@ -1,0 +1,44 @@
+//! EXPUNGE, and UID EXPUNGE of UIDPLUS.
+
+use super::*;
+use crate::grammar::MessageSet;
+
+/// `"EXPUNGE"` / `"UID" SP "EXPUNGE" SP sequence-set`.
+pub(crate) static SPEC: Spec = Spec {
+    name: "EXPUNGE",
+    uid: UidForm::Also,
+    states: States::SELECTED,
+    effects: Effects::WRITES,
+    rfc: &[
+        "RFC 3501 6.4.3",
+        "RFC 9051 6.4.3",
+        "RFC 4315 2.1",
+        "RFC 7162 3.2.7",
+    ],
+    parse,
+};
+
+struct Expunge(Option<MessageSet>);
+
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+    if !uid {
+        return Ok(Box::new(Expunge(None)));
+    }
+    c.sp()?;
+    Ok(Box::new(Expunge(Some(c.message_set(true)?))))
+}
+
+#[async_trait]
+impl Run for Expunge {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let selection = cx.state.selection()?;
+        let uids = self.0.map(|set| selection.resolve(&set)).transpose()?;
+        let expunged = selection.mailbox().expunge_deleted(uids.as_ref()).await?;
+        cx.deps.counters.deleted.inc_by(expunged.uids.len());
+        // RFC 7162 3.2.7: the session tells what vanished before it sends this.
+        if cx.enabled.qresync && !expunged.uids.is_empty() {
+            return Done::with(Code::HighestModSeq(expunged.modseq), "expunged");
+        }
+        Done::ok("expunged")
+    }
+}

@@ -1,0 +1,158 @@
+//! FETCH: the command, its modifiers and its loop. What can be fetched is a table of [`FetchItem`]s, one row per
+//! data item, each in a file by family.
+
+mod plan;
+mod row;
+
+pub(crate) use plan::{Item, Needs};
+
+use super::*;
+use crate::grammar::MessageSet;
+use crate::registry;
+use plan::Plan;
+
+/// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+/// [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`.
+pub(crate) static SPEC: Spec = Spec {
+    name: "FETCH",
+    uid: UidForm::Also,
+    states: States::SELECTED,
+    effects: Effects::USES_SEQ,
+    rfc: &[
+        "RFC 3501 6.4.5",
+        "RFC 9051 6.4.5",
+        "RFC 7162 3.1.4",
+        "RFC 7162 3.2.6",
+    ],
+    parse,
+};
+
+/// A data item FETCH knows, by the word it begins with.
+pub struct FetchItem {
+    /// The word, upper case: the longest run of atom characters before `[`, `<`, space or the end.
+    pub name: &'static str,
+    /// Where it is written down.
+    pub rfc: &'static str,
+    /// Reads what follows the word, such as a section.
+    pub parse: fn(&mut Cursor<'_>) -> Parsed<Box<dyn Item>>,
+}
+
+/// The items of RFC 3501, and MODSEQ.
+pub(crate) static ITEMS: &[FetchItem] = row::ITEMS;
+
+/// What a macro stands for (RFC 3501 6.4.5).
+static MACROS: [(&[u8], &[&str]); 3] = [
+    (
+        b"ALL",
+        &["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"],
+    ),
+    (b"FAST", &["FLAGS", "INTERNALDATE", "RFC822.SIZE"]),
+    (
+        b"FULL",
+        &["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"],
+    ),
+];
+
+struct Fetch {
+    set: MessageSet,
+    uid: bool,
+    items: Vec<Box<dyn Item>>,
+    changed_since: Option<u64>,
+    vanished: bool,
+}
+
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let set = c.message_set(uid)?;
+    c.sp()?;
+    let mut fetch = Fetch {
+        set,
+        uid,
+        items: items(c)?,
+        changed_since: None,
+        vanished: false,
+    };
+    if c.eat(b" ") {
+        modifiers(c, &mut fetch)?;
+    }
+    Ok(Box::new(fetch))
+}
+
+fn items(c: &mut Cursor<'_>) -> Parsed<Vec<Box<dyn Item>>> {
+    if c.peek() == Some(b'(') {
+        return c.list(false, item);
+    }
+    for (name, words) in MACROS {
+        if c.eat_word(name) {
+            return words
+                .iter()
+                .map(|word| item(&mut Cursor::of(word.as_bytes())))
+                .collect();
+        }
+    }
+    Ok(vec![item(c)?])
+}
+
+fn item(c: &mut Cursor<'_>) -> Parsed<Box<dyn Item>> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let name = c.take_while1(is_name, "expected a data item")?;
+    let row = registry::fetch_item(name).ok_or(BadSyntax("unknown data item"))?;
+    (row.parse)(c)
+}
+
+/// RFC 7162 3.1.4.1 and 3.2.6.
+fn modifiers(c: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
+    c.list(false, |c| {
+        if c.eat_word(b"CHANGEDSINCE") {
+            c.sp()?;
+            fetch.changed_since = Some(c.number64()?);
+        } else if c.eat_word(b"VANISHED") {
+            fetch.vanished = true;
+        } else {
+            return Err(BadSyntax("unknown modifier"));
+        }
+        Ok(())
+    })?;
+    // RFC 7162 3.2.6: VANISHED belongs to UID FETCH with CHANGEDSINCE.
+    if fetch.vanished && !(fetch.uid && fetch.changed_since.is_some()) {
+        return Err(BadSyntax("VANISHED needs UID FETCH and CHANGEDSINCE"));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Run for Fetch {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let before = cx.emitted();
+        if self.vanished && !cx.enabled.qresync {
+            return Err(Refusal::bad("QRESYNC is not enabled"));
+        }
+        let plan = Plan::new(self.items, self.uid, self.changed_since.is_some());
+        // RFC 7162 3.1: asking for MODSEQ is a CONDSTORE enabling command.
+        if plan.needs().contains(Needs::MODSEQ) {
+            cx.enable_condstore();
+        }
+        let selection = cx.state.selection()?;
+        let uids = selection.resolve(&self.set)?;
+        if let (true, Some(since)) = (self.vanished, self.changed_since) {
+            let known = selection.known_uids(&self.set);
+            selection
+                .tell_vanished_earlier(&mut cx.wire, since, Some(&known), &[])
+                .await?;
+        }
+        let mut rows = selection.rows(&uids);
+        if let Some(since) = self.changed_since {
+            rows.changed_since(selection.mailbox().effective_since(since));
+        }
+        plan.run(rows, cx).await?;
+        // What it cost to bring a client up to date, as opposed to giving it mail to read.
+        if plan.is_sync() {
+            let counter = match self.changed_since {
+                Some(_) => &cx.deps.counters.sync_condstore,
+                None => &cx.deps.counters.sync_full,
+            };
+            counter.inc_by(cx.emitted() - before);
+        }
+        Done::ok("fetched")
+    }
+}

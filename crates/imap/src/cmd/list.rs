@@ -1,0 +1,237 @@
+//! LIST, with the options of LIST-EXTENDED, LIST-STATUS and SPECIAL-USE.
+
+use super::status;
+use super::*;
+use crate::grammar::Pattern;
+use crate::spec::StatusItem;
+use crate::view::MAX_PENDING;
+use bytes::BytesMut;
+use mail::Tree;
+use std::collections::BTreeSet;
+use types::MailboxName;
+
+/// `list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`.
+pub(crate) static SPEC: Spec = Spec {
+    name: "LIST",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &[
+        "RFC 3501 6.3.8",
+        "RFC 9051 6.3.9",
+        "RFC 5258 3",
+        "RFC 5819 2",
+        "RFC 6154 2",
+    ],
+    parse,
+};
+
+/// The most patterns one LIST may have.
+const MAX_PATTERNS: usize = 64;
+
+#[derive(Default)]
+struct List {
+    select: Select,
+    returns: Returns,
+    /// Whether any option was used: then answers may have forms that older clients do not know.
+    extended: bool,
+    patterns: Vec<Pattern>,
+}
+
+/// RFC 5258 3.1.
+#[derive(Clone, Copy, Default)]
+struct Select {
+    subscribed: bool,
+    special_use: bool,
+    recursive_match: bool,
+}
+
+/// RFC 5258 3.2. What costs nothing is returned unasked: children and special uses.
+#[derive(Default)]
+struct Returns {
+    subscribed: bool,
+    status: Vec<&'static StatusItem>,
+}
+
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+    let mut list = List::default();
+    c.sp()?;
+    if c.peek() == Some(b'(') {
+        list.extended = true;
+        list.select = select_options(c)?;
+        c.sp()?;
+    }
+    let reference = c.astring()?;
+    c.sp()?;
+    if c.peek() == Some(b'(') {
+        list.extended = true;
+        list.patterns = c.list(false, |c| c.pattern(&reference))?;
+        if list.patterns.len() > MAX_PATTERNS {
+            return Err(BadSyntax("too many patterns"));
+        }
+    } else {
+        list.patterns.push(c.pattern(&reference)?);
+    }
+    if c.eat(b" ") {
+        list.extended = true;
+        if !c.eat_word(b"RETURN") {
+            return Err(BadSyntax("expected RETURN"));
+        }
+        c.sp()?;
+        list.returns = return_options(c)?;
+    }
+    Ok(Box::new(list))
+}
+
+fn select_options(c: &mut Cursor<'_>) -> Parsed<Select> {
+    let mut select = Select::default();
+    c.list(true, |c| {
+        match c.atom()?.to_ascii_uppercase().as_slice() {
+            b"SUBSCRIBED" => select.subscribed = true,
+            b"SPECIAL-USE" => select.special_use = true,
+            b"RECURSIVEMATCH" => select.recursive_match = true,
+            // RFC 5258 3.1: there are no remote mailboxes here.
+            b"REMOTE" => {}
+            _ => return Err(BadSyntax("unknown selection option")),
+        }
+        Ok(())
+    })?;
+    // RFC 5258 3.1: RECURSIVEMATCH wants another option, other than REMOTE.
+    if select.recursive_match && !select.subscribed && !select.special_use {
+        return Err(BadSyntax("RECURSIVEMATCH needs another selection option"));
+    }
+    Ok(select)
+}
+
+fn return_options(c: &mut Cursor<'_>) -> Parsed<Returns> {
+    let mut returns = Returns::default();
+    c.list(true, |c| {
+        match c.atom()?.to_ascii_uppercase().as_slice() {
+            b"SUBSCRIBED" => returns.subscribed = true,
+            b"CHILDREN" | b"SPECIAL-USE" => {}
+            b"STATUS" => {
+                c.sp()?;
+                returns.status = status::items(c)?;
+            }
+            _ => return Err(BadSyntax("unknown return option")),
+        }
+        Ok(())
+    })?;
+    Ok(returns)
+}
+
+#[async_trait]
+impl Run for List {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let account = cx.state.account()?.clone();
+        if self
+            .returns
+            .status
+            .iter()
+            .any(|item| item.enables_condstore)
+        {
+            cx.enable_condstore();
+        }
+        let tree = account.tree();
+        let implied = tree.implied();
+        // RFC 9051 6.3.9: an empty pattern is answered by the separator alone.
+        if !self.extended
+            && self
+                .patterns
+                .first()
+                .is_some_and(Pattern::asks_for_separator)
+        {
+            cx.wire.buffer().raw(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
+            return Done::ok("that is all");
+        }
+        for name in self.candidates(&tree, &implied) {
+            if !self.patterns.iter().any(|pattern| pattern.matches(name)) {
+                continue;
+            }
+            let child_info = self.select.recursive_match && self.has_chosen_below(&tree, name);
+            if !self.chooses(&tree, name) && !child_info {
+                continue;
+            }
+            self.write(&tree, name, child_info, cx.wire.buffer());
+            // RFC 5819 2: STATUS for mailboxes that can be selected.
+            if !self.returns.status.is_empty()
+                && let Some(summary) = tree
+                    .find(name)
+                    .and_then(|folder| account.summary(folder.id).ok())
+            {
+                status::write(name, &summary, &self.returns.status, cx.wire.buffer());
+            }
+            cx.wire.flush_if_over(MAX_PENDING).await?;
+        }
+        Done::ok("that is all")
+    }
+}
+
+impl List {
+    /// All names that could be in the answer, in order.
+    fn candidates<'a>(
+        &self,
+        tree: &'a Tree,
+        implied: &'a BTreeSet<MailboxName>,
+    ) -> BTreeSet<&'a MailboxName> {
+        let mut names: BTreeSet<&MailboxName> = tree.folders.keys().chain(implied).collect();
+        if self.select.subscribed {
+            names.extend(&tree.subscriptions);
+        }
+        names
+    }
+
+    /// Whether the selection options choose a name. Several options all have to hold.
+    fn chooses(&self, tree: &Tree, name: &MailboxName) -> bool {
+        (!self.select.subscribed || tree.subscriptions.contains(name))
+            && (!self.select.special_use
+                || tree.find(name).is_some_and(|folder| folder.role.is_some()))
+    }
+
+    /// RFC 5258 3.5: whether a name below, matched by the patterns or not, is chosen.
+    fn has_chosen_below(&self, tree: &Tree, name: &MailboxName) -> bool {
+        let mut below = tree
+            .folders
+            .keys()
+            .chain(&tree.subscriptions)
+            .filter(|n| n.is_below(name));
+        below.any(|n| self.chooses(tree, n))
+    }
+
+    fn write(&self, tree: &Tree, name: &MailboxName, child_info: bool, out: &mut BytesMut) {
+        let folder = tree.find(name);
+        out.raw(b"* LIST (");
+        if folder.is_none() {
+            // RFC 5258 3.1: \NonExistent implies \Noselect, which is all that RFC 3501 knows.
+            out.raw(if self.extended {
+                b"\\NonExistent ".as_slice()
+            } else {
+                b"\\Noselect "
+            });
+        }
+        out.raw(if tree.has_children(name) {
+            b"\\HasChildren".as_slice()
+        } else {
+            b"\\HasNoChildren"
+        });
+        if (self.select.subscribed || self.returns.subscribed) && tree.subscriptions.contains(name)
+        {
+            out.raw(b" \\Subscribed");
+        }
+        if let Some(role) = folder.and_then(|folder| folder.role) {
+            out.raw(b" \\").text(role.name());
+        }
+        out.raw(b") \"/\" ").mailbox(name);
+        if child_info {
+            // RFC 5258 3.5: by which of the options something below was chosen.
+            out.raw(b" (\"CHILDINFO\" (");
+            out.raw(match (self.select.subscribed, self.select.special_use) {
+                (true, true) => b"\"SUBSCRIBED\" \"SPECIAL-USE\"".as_slice(),
+                (true, false) => b"\"SUBSCRIBED\"",
+                _ => b"\"SPECIAL-USE\"",
+            });
+            out.raw(b"))");
+        }
+        out.crlf();
+    }
+}

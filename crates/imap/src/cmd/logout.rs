@@ -1,0 +1,28 @@
+//! LOGOUT.
+
+use super::*;
+
+pub(crate) static SPEC: Spec = Spec {
+    name: "LOGOUT",
+    uid: UidForm::No,
+    states: States::ANY,
+    effects: Effects::NONE,
+    rfc: &["RFC 3501 6.1.3", "RFC 9051 6.1.3"],
+    parse: |_, _| Ok(Box::new(Logout)),
+};
+
+struct Logout;
+
+#[async_trait]
+impl Run for Logout {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        // Nothing may come between BYE and the tagged OK.
+        cx.unselect();
+        cx.wire.buffer().raw(b"* BYE until next time\r\n");
+        Ok(Done {
+            code: None,
+            text: "logged out",
+            then: Then::Close,
+        })
+    }
+}

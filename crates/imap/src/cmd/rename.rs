@@ -1,0 +1,40 @@
+//! RENAME.
+
+use super::*;
+use crate::grammar::mailbox::RawName;
+
+/// `rename = "RENAME" SP mailbox SP mailbox`.
+pub(crate) static SPEC: Spec = Spec {
+    name: "RENAME",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &["RFC 3501 6.3.5", "RFC 9051 6.3.6"],
+    parse,
+};
+
+struct Rename {
+    from: RawName,
+    to: RawName,
+}
+
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let from = c.mailbox()?;
+    c.sp()?;
+    Ok(Box::new(Rename {
+        from,
+        to: c.mailbox()?,
+    }))
+}
+
+#[async_trait]
+impl Run for Rename {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        cx.state
+            .account()?
+            .rename(&self.from.name?, &self.to.name?)
+            .await?;
+        Done::ok("mailbox renamed")
+    }
+}

@@ -1,0 +1,209 @@
+//! SELECT and EXAMINE, with the parameters of CONDSTORE and QRESYNC.
+
+use super::*;
+use crate::grammar::SequenceSet;
+use crate::grammar::mailbox::RawName;
+use crate::view::Selection;
+use types::{Flags, Uid, UidSet};
+
+/// `select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]`.
+pub(crate) static SELECT: Spec = Spec {
+    name: "SELECT",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &[
+        "RFC 3501 6.3.1",
+        "RFC 9051 6.3.2",
+        "RFC 7162 3.1.8",
+        "RFC 7162 3.2.5",
+    ],
+    parse: |c, _| parse(c, false),
+};
+
+/// The same without the right to change anything.
+pub(crate) static EXAMINE: Spec = Spec {
+    name: "EXAMINE",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &[
+        "RFC 3501 6.3.2",
+        "RFC 9051 6.3.3",
+        "RFC 7162 3.1.8",
+        "RFC 7162 3.2.5",
+    ],
+    parse: |c, _| parse(c, true),
+};
+
+struct Select {
+    mailbox: RawName,
+    read_only: bool,
+    condstore: bool,
+    qresync: Option<Resync>,
+}
+
+/// What a client knows of the mailbox it comes back to.
+struct Resync {
+    uid_validity: u32,
+    /// HIGHESTMODSEQ when it was here last.
+    since: u64,
+    /// The uids it knows; `None`: all up to the last.
+    known: Option<UidSet>,
+    /// Pairs of sequence numbers and uids it knows.
+    samples: Vec<(u32, u32)>,
+}
+
+fn parse(c: &mut Cursor<'_>, read_only: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let mut select = Select {
+        mailbox: c.mailbox()?,
+        read_only,
+        condstore: false,
+        qresync: None,
+    };
+    if c.eat(b" ") {
+        c.list(false, |c| {
+            if c.eat_word(b"CONDSTORE") {
+                select.condstore = true;
+            } else if c.eat_word(b"QRESYNC") {
+                c.sp()?;
+                select.qresync = Some(resync(c)?);
+            } else {
+                return Err(BadSyntax("unknown parameter"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Box::new(select))
+}
+
+/// RFC 7162 7: `"(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"`.
+fn resync(c: &mut Cursor<'_>) -> Parsed<Resync> {
+    const STAR: BadSyntax = BadSyntax("no * in what a client knows");
+    c.expect(b"(", "expected a parenthesis")?;
+    let uid_validity = c.nz_number()?;
+    c.sp()?;
+    let since = c.number64()?;
+    let mut resync = Resync {
+        uid_validity,
+        since,
+        known: None,
+        samples: Vec::new(),
+    };
+    let mut more = c.eat(b" ");
+    if more && c.peek() != Some(b'(') {
+        resync.known = Some(uid_set(&c.sequence_set()?).ok_or(STAR)?);
+        more = c.eat(b" ");
+    }
+    if more {
+        c.expect(b"(", "expected a parenthesis")?;
+        let seqs = c.sequence_set()?.numbers().ok_or(STAR)?;
+        c.sp()?;
+        let uids = c.sequence_set()?.numbers().ok_or(STAR)?;
+        c.expect(b")", "expected a closing parenthesis")?;
+        resync.samples = samples(&seqs, &uids);
+    }
+    c.expect(b")", "expected a closing parenthesis")?;
+    Ok(resync)
+}
+
+/// The uids of a set without `*`.
+pub(crate) fn uid_set(set: &SequenceSet) -> Option<UidSet> {
+    let ranges = set.numbers()?;
+    Some(UidSet::from_ranges(
+        ranges
+            .into_iter()
+            .filter_map(|(a, b)| Some((Uid::new(a)?, Uid::new(b)?))),
+    ))
+}
+
+/// The n-th number of one set with the n-th of the other. Ranges stand for their ends: samples are hints.
+fn samples(seqs: &[(u32, u32)], uids: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut pairs = Vec::new();
+    for (seq, uid) in seqs.iter().zip(uids) {
+        if seq.1.abs_diff(seq.0) != uid.1.abs_diff(uid.0) {
+            break;
+        }
+        pairs.extend([(seq.0, uid.0), (seq.1, uid.1)]);
+    }
+    pairs
+}
+
+#[async_trait]
+impl Run for Select {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        if self.qresync.is_some() && !cx.enabled.qresync {
+            // RFC 7162 3.2.5.
+            return Err(Refusal::bad("QRESYNC is not enabled"));
+        }
+        // RFC 9051 6.3.2: the mailbox selected before is left, whether or not this succeeds.
+        if matches!(cx.state, State::Selected(..)) {
+            cx.unselect();
+            // RFC 7162 3.2.11: what follows is about the other mailbox.
+            cx.wire
+                .buffer()
+                .raw(b"* OK [CLOSED] previous mailbox left\r\n");
+        }
+        let name = self.mailbox.name?;
+        let account = cx.state.account()?.clone();
+        let id = account.tree().find(&name).map(|folder| folder.id);
+        let Some(id) = id else {
+            return Err(Refusal::no(Code::NONEXISTENT, "no such mailbox"));
+        };
+        if self.condstore {
+            cx.enabled.condstore = true;
+        }
+        let selection = Selection::new(account.select(id).await?, self.read_only);
+        introduce(&selection, cx);
+        cx.enter(State::Selected(account, Box::new(selection)));
+        if let Some(resync) = self.qresync {
+            catch_up(resync, cx).await?;
+        }
+        match self.read_only {
+            true => Done::with(Code::Word("READ-ONLY"), "mailbox open, read-only"),
+            false => Done::with(Code::Word("READ-WRITE"), "mailbox open"),
+        }
+    }
+}
+
+/// RFC 9051 6.3.2: what every client needs to know of a mailbox.
+fn introduce(selection: &Selection, cx: &mut Session) {
+    let view = selection.told();
+    let out = cx.wire.buffer();
+    selection.write_flag_lists(view, out);
+    selection.write_counts(out);
+    // RFC 3501 7.1: the first message without \Seen, absent when there is none.
+    if let Some(unseen) = selection.first_without(Flags::SEEN) {
+        out.raw(b"* OK [UNSEEN ")
+            .num(unseen.get())
+            .raw(b"] first unseen message\r\n");
+    }
+    out.raw(b"* OK [UIDVALIDITY ")
+        .num(view.uid_validity().get())
+        .raw(b"] UIDs are valid\r\n");
+    out.raw(b"* OK [UIDNEXT ")
+        .num(view.uid_next())
+        .raw(b"] next UID\r\n");
+    out.raw(b"* OK [HIGHESTMODSEQ ")
+        .num(view.modseq().get())
+        .raw(b"] highest modification sequence\r\n");
+}
+
+/// RFC 7162 3.2.5: what happened while the client was away.
+async fn catch_up(resync: Resync, cx: &mut Session) -> Result<(), Refusal> {
+    let before = cx.emitted();
+    let selection = cx.state.selection()?;
+    // Under another UIDVALIDITY nothing the client knows means anything.
+    if selection.told().uid_validity().get() == resync.uid_validity {
+        let known = resync.known.as_ref();
+        selection
+            .tell_vanished_earlier(&mut cx.wire, resync.since, known, &resync.samples)
+            .await?;
+        selection
+            .tell_changed(&mut cx.wire, cx.enabled, resync.since, known)
+            .await?;
+    }
+    cx.deps.counters.sync_qresync.inc_by(cx.emitted() - before);
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! STORE, with the UNCHANGEDSINCE modifier of CONDSTORE.
+
+use super::*;
+use crate::grammar::MessageSet;
+use mail::FlagChange;
+use types::{FlagOp, UidSet};
+
+/// `store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"] SP store-att-flags`.
+pub(crate) static SPEC: Spec = Spec {
+    name: "STORE",
+    uid: UidForm::Also,
+    states: States::SELECTED,
+    effects: Effects::USES_SEQ.and(Effects::WRITES),
+    rfc: &["RFC 3501 6.4.6", "RFC 9051 6.4.6", "RFC 7162 3.1.3"],
+    parse,
+};
+
+struct Store {
+    set: MessageSet,
+    uid: bool,
+    unchanged_since: Option<u64>,
+    change: FlagChange,
+    silent: bool,
+}
+
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let set = c.message_set(uid)?;
+    c.sp()?;
+    let mut unchanged_since = None;
+    if c.peek() == Some(b'(') {
+        c.list(false, |c| {
+            if !c.eat_word(b"UNCHANGEDSINCE") {
+                return Err(BadSyntax("unknown modifier"));
+            }
+            c.sp()?;
+            unchanged_since = Some(c.number64()?);
+            Ok(())
+        })?;
+        c.sp()?;
+    }
+    let op = match c.peek() {
+        Some(b'+') => FlagOp::Add,
+        Some(b'-') => FlagOp::Remove,
+        _ => FlagOp::Replace,
+    };
+    if op != FlagOp::Replace {
+        c.take(1, "expected FLAGS")?;
+    }
+    c.expect(b"FLAGS", "expected FLAGS")?;
+    let silent = c.eat(b".SILENT");
+    c.sp()?;
+    let list = c.flags_with_or_without_list()?;
+    let change = FlagChange {
+        op,
+        flags: list.flags,
+        keywords: list.keywords,
+    };
+    Ok(Box::new(Store {
+        set,
+        uid,
+        unchanged_since,
+        change,
+        silent,
+    }))
+}
+
+#[async_trait]
+impl Run for Store {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        // RFC 7162 3.1: UNCHANGEDSINCE is a CONDSTORE enabling parameter.
+        if self.unchanged_since.is_some() {
+            cx.enable_condstore();
+        }
+        let selection = cx.state.selection()?;
+        let uids = selection.resolve(&self.set)?;
+        if uids.is_empty() {
+            return Done::ok("no such messages");
+        }
+        let since = self
+            .unchanged_since
+            .map(|since| selection.mailbox().effective_since(since));
+        let stored = selection
+            .mailbox()
+            .store(&uids, &self.change, since)
+            .await?;
+        // RFC 9051 6.4.6: a message that is gone cannot be stored to; whoever named it by number is told.
+        let failed = gone(selection.told(), &uids, &stored.stored, &stored.modified);
+        let modified = stored.modified;
+        selection.stored(stored.stored, self.change, self.silent, self.uid);
+        if !modified.is_empty() {
+            let numbers = selection.numbers(&modified, self.uid);
+            // RFC 7162 3.1.3: OK if all failures are of this kind, and the client may try those again.
+            return Done::with(Code::Modified(numbers), "some messages had changed");
+        }
+        if failed && !self.uid {
+            return Err(Refusal::no(
+                Code::Word("EXPUNGEISSUED"),
+                "some messages are gone",
+            ));
+        }
+        Done::ok("stored")
+    }
+}
+
+/// Whether a message the client knows was not there any more.
+fn gone(told: &mail::View, uids: &UidSet, stored: &UidSet, modified: &UidSet) -> bool {
+    let named: u64 = told.rows_in(uids).count() as u64;
+    named > stored.len() + modified.len()
+}

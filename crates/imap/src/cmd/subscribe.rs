@@ -1,0 +1,53 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+
+use super::*;
+use crate::grammar::mailbox::RawName;
+
+/// `subscribe = "SUBSCRIBE" SP mailbox`.
+pub(crate) static SUBSCRIBE: Spec = Spec {
+    name: "SUBSCRIBE",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &["RFC 3501 6.3.6", "RFC 9051 6.3.7"],
+    parse: |c, _| parse(c, true),
+};
+
+/// `unsubscribe = "UNSUBSCRIBE" SP mailbox`.
+pub(crate) static UNSUBSCRIBE: Spec = Spec {
+    name: "UNSUBSCRIBE",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &["RFC 3501 6.3.7", "RFC 9051 6.3.8"],
+    parse: |c, _| parse(c, false),
+};
+
+struct Subscribe {
+    mailbox: RawName,
+    subscribed: bool,
+}
+
+fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    Ok(Box::new(Subscribe {
+        mailbox: c.mailbox()?,
+        subscribed,
+    }))
+}
+
+#[async_trait]
+impl Run for Subscribe {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        // RFC 9051 6.3.7: the name need not exist, and its subscription outlives the mailbox.
+        cx.state
+            .account()?
+            .subscribe(&self.mailbox.name?, self.subscribed)
+            .await?;
+        Done::ok(if self.subscribed {
+            "subscribed"
+        } else {
+            "not subscribed any more"
+        })
+    }
+}

@@ -1,0 +1,42 @@
+//! CONDSTORE (RFC 7162 3.1): MODSEQ in FETCH, CHANGEDSINCE, UNCHANGEDSINCE, HIGHESTMODSEQ. The parts live with the
+//! commands they modify; this is the row, and what enabling does.
+
+use super::*;
+use crate::session::Enabled;
+
+pub(crate) static EXTENSION: Extension = Extension {
+    capabilities: &[Capability::always("CONDSTORE")],
+    status_items: &[StatusItem {
+        name: "HIGHESTMODSEQ",
+        write: |summary, out| {
+            out.num(summary.modseq.get());
+        },
+        enables_condstore: true,
+    }],
+    on_enable: Some(|enabled| enabled.condstore = true),
+    ..Extension::EMPTY
+};
+
+impl Session {
+    /// RFC 7162 3.1: the client has used a CONDSTORE enabling command.
+    pub fn enable_condstore(&mut self) {
+        let before = self.enabled;
+        self.enabled.condstore = true;
+        self.announce_modseq(before);
+    }
+
+    /// RFC 7162 3.1: a client that becomes aware of CONDSTORE while a mailbox is selected is told its
+    /// HIGHESTMODSEQ.
+    pub fn announce_modseq(&mut self, before: Enabled) {
+        if before.condstore || !self.enabled.condstore {
+            return;
+        }
+        if let State::Selected(_, selection) = &self.state {
+            let code = Code::HighestModSeq(selection.told().modseq());
+            let out = self.wire.buffer();
+            out.raw(b"* OK ");
+            code.write(out);
+            out.raw(b"as of now\r\n");
+        }
+    }
+}

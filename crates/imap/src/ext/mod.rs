@@ -1,0 +1,15 @@
+//! Extensions with commands of their own, one per file, each with its row.
+
+pub(crate) mod condstore;
+pub(crate) mod enable;
+pub(crate) mod id;
+pub(crate) mod idle;
+pub(crate) mod r#move;
+pub(crate) mod namespace;
+pub(crate) mod qresync;
+pub(crate) mod starttls;
+pub(crate) mod status_size;
+pub(crate) mod unselect;
+
+pub(crate) use crate::cmd::*;
+pub(crate) use crate::spec::{Capability, Extension, StatusItem, When};

@@ -1,0 +1,56 @@
+//! MOVE (RFC 6851).
+
+use super::*;
+use crate::cmd::copy::{destination, set_and_mailbox};
+use crate::grammar::MessageSet;
+use crate::grammar::mailbox::RawName;
+
+pub(crate) static EXTENSION: Extension = Extension {
+    capabilities: &[Capability::always("MOVE")],
+    commands: &[&SPEC],
+    ..Extension::EMPTY
+};
+
+/// `move = "MOVE" SP sequence-set SP mailbox`.
+static SPEC: Spec = Spec {
+    name: "MOVE",
+    uid: UidForm::Also,
+    states: States::SELECTED,
+    effects: Effects::WRITES,
+    rfc: &["RFC 6851 3.1", "RFC 9051 6.4.8", "RFC 4315 3"],
+    parse,
+};
+
+struct Move {
+    set: MessageSet,
+    to: RawName,
+}
+
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+    let (set, to) = set_and_mailbox(c, uid)?;
+    Ok(Box::new(Move { set, to }))
+}
+
+#[async_trait]
+impl Run for Move {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let account = cx.state.account()?.clone();
+        let selection = cx.state.selection()?;
+        let uids = selection.resolve(&self.set)?;
+        let to = destination(&account, &self.to)?;
+        let moved = account
+            .move_messages(selection.mailbox(), &uids, to)
+            .await
+            .map_err(|error| Refusal::from(error).not_found_as(Code::TRYCREATE))?;
+        cx.deps.counters.moved.inc_by(moved.to.len());
+        if moved.to.is_empty() {
+            return Done::ok("nothing to move");
+        }
+        // RFC 6851 4.3: COPYUID comes untagged, before the EXPUNGE of what was moved.
+        let out = cx.wire.buffer();
+        out.raw(b"* OK ");
+        Code::CopyUid(moved.uid_validity, moved.from, moved.to).write(out);
+        out.raw(b"moved\r\n");
+        Done::ok("moved")
+    }
+}

@@ -1,0 +1,31 @@
+//! NAMESPACE (RFC 2342).
+
+use super::*;
+
+pub(crate) static EXTENSION: Extension = Extension {
+    capabilities: &[Capability::always("NAMESPACE")],
+    commands: &[&SPEC],
+    ..Extension::EMPTY
+};
+
+static SPEC: Spec = Spec {
+    name: "NAMESPACE",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &["RFC 2342 5", "RFC 9051 6.3.10"],
+    parse: |_, _| Ok(Box::new(Namespace)),
+};
+
+struct Namespace;
+
+#[async_trait]
+impl Run for Namespace {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        // One personal namespace without prefix; nobody else's, none shared.
+        cx.wire
+            .buffer()
+            .raw(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+        Done::ok("that is all")
+    }
+}

@@ -1,0 +1,18 @@
+//! Rules of the grammar that commands share (RFC 9051 9, RFC 3501 9). No I/O, no state: text in, values out, and back.
+
+pub mod assemble;
+pub mod cursor;
+pub mod dates;
+pub mod mailbox;
+pub mod patterns;
+pub mod sets;
+pub mod strings;
+pub mod utf7;
+pub mod writer;
+
+pub use assemble::{Assembler, Bounds, Limits, Next, Unfit};
+pub use cursor::{BadSyntax, Command, Cursor, Parsed};
+pub use patterns::Pattern;
+pub use sets::{Bound, MessageSet, SequenceSet};
+pub use strings::FlagList;
+pub use writer::Emit;

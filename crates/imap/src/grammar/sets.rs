@@ -1,0 +1,109 @@
+//! Message sets as the client wrote them. What they mean is known only where sequence numbers are: `view.rs`.
+
+use super::cursor::{BadSyntax, Cursor, Parsed};
+use std::num::NonZeroU32;
+
+/// `seq-number = nz-number / "*"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// A number.
+    Number(NonZeroU32),
+    /// `*`: the last one.
+    Last,
+}
+
+/// `sequence-set`: ranges in the order written, ends in the order written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SequenceSet(pub Vec<(Bound, Bound)>);
+
+/// The messages a command names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MessageSet {
+    /// By sequence number.
+    Seq(SequenceSet),
+    /// By uid.
+    Uid(SequenceSet),
+}
+
+impl SequenceSet {
+    /// The ranges of a set without `*` (RFC 7162 7: `known-uids`), as numbers; `None` if there is a `*`.
+    pub fn numbers(&self) -> Option<Vec<(u32, u32)>> {
+        self.0
+            .iter()
+            .map(|range| match *range {
+                (Bound::Number(a), Bound::Number(b)) => Some((a.get(), b.get())),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Cursor<'_> {
+    /// `sequence-set`.
+    pub fn sequence_set(&mut self) -> Parsed<SequenceSet> {
+        let mut ranges = Vec::new();
+        loop {
+            let from = self.bound()?;
+            let to = if self.eat(b":") { self.bound()? } else { from };
+            ranges.push((from, to));
+            if !self.eat(b",") {
+                return Ok(SequenceSet(ranges));
+            }
+        }
+    }
+
+    /// `sequence-set`, of uids if the command has its UID form.
+    pub fn message_set(&mut self, uid: bool) -> Parsed<MessageSet> {
+        let set = self.sequence_set()?;
+        Ok(if uid {
+            MessageSet::Uid(set)
+        } else {
+            MessageSet::Seq(set)
+        })
+    }
+
+    fn bound(&mut self) -> Parsed<Bound> {
+        if self.eat(b"*") {
+            return Ok(Bound::Last);
+        }
+        let number = self
+            .number()
+            .map_err(|_| BadSyntax("invalid message set"))?;
+        NonZeroU32::new(number)
+            .map(Bound::Number)
+            .ok_or(BadSyntax("zero in a message set"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn malformed_sets_are_refused() {
+        for raw in ["", "0", "1:", ":1", ",", "4294967296", "a", "1:0"] {
+            assert!(Cursor::of(raw.as_bytes()).sequence_set().is_err(), "{raw}");
+        }
+        // The trailing comma wants another range.
+        assert!(Cursor::of(b"1,").sequence_set().is_err());
+    }
+
+    #[test]
+    fn order_is_kept() {
+        let set = Cursor::of(b"5:1,*,7:*").sequence_set().unwrap();
+        let n = |v| Bound::Number(NonZeroU32::new(v).unwrap());
+        assert_eq!(
+            set.0,
+            [
+                (n(5), n(1)),
+                (Bound::Last, Bound::Last),
+                (n(7), Bound::Last)
+            ]
+        );
+        assert_eq!(set.numbers(), None);
+        assert_eq!(
+            Cursor::of(b"1:3,9").sequence_set().unwrap().numbers(),
+            Some(vec![(1, 3), (9, 9)])
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Values in their wire form, appended to whatever buffer the connection writes from.
+
+use super::dates;
+use super::utf7;
+use mail::View;
+use types::{Flags, Keyword, MailboxName, UidSet};
+
+/// The longest text written as a quoted string; longer ones are literals.
+const MAX_QUOTED: usize = 1024;
+
+/// A buffer that takes protocol text.
+pub trait Emit {
+    /// Appends bytes as they are.
+    fn raw(&mut self, bytes: &[u8]) -> &mut Self;
+
+    /// Appends text as it is.
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.raw(text.as_bytes())
+    }
+
+    /// Appends a number.
+    fn num(&mut self, n: impl Into<u64>) -> &mut Self {
+        let mut digits = itoa::Buffer::new();
+        self.raw(digits.format(n.into()).as_bytes())
+    }
+
+    /// Ends a line.
+    fn crlf(&mut self) -> &mut Self {
+        self.raw(b"\r\n")
+    }
+
+    /// `{n}` and CRLF: the caller appends exactly `n` bytes.
+    fn literal_head(&mut self, n: u64) -> &mut Self {
+        self.raw(b"{").num(n).raw(b"}\r\n")
+    }
+
+    /// `string`: quoted if it can be, a literal otherwise.
+    fn string(&mut self, bytes: &[u8]) -> &mut Self {
+        let plain = bytes.len() <= MAX_QUOTED && bytes.iter().all(|&c| (b' '..=b'~').contains(&c));
+        if !plain {
+            return self.literal_head(bytes.len() as u64).raw(bytes);
+        }
+        self.raw(b"\"");
+        let mut rest = bytes;
+        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+            let (head, tail) = rest.split_at(at);
+            let (special, tail) = tail.split_at(1);
+            self.raw(head).raw(b"\\").raw(special);
+            rest = tail;
+        }
+        self.raw(rest).raw(b"\"")
+    }
+
+    /// `nstring`.
+    fn nstring(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            Some(bytes) => self.string(bytes),
+            None => self.raw(b"NIL"),
+        }
+    }
+
+    /// `mailbox`, in modified UTF-7. Always a string: clients are more at ease with quotes than without.
+    fn mailbox(&mut self, name: &MailboxName) -> &mut Self {
+        if name.is_inbox() {
+            return self.raw(b"INBOX");
+        }
+        let mut encoded = Vec::with_capacity(name.as_str().len());
+        utf7::encode(name.as_str(), &mut encoded);
+        self.string(&encoded)
+    }
+
+    /// `uid-set`; the set must not be empty.
+    fn uids(&mut self, uids: &UidSet) -> &mut Self {
+        for (i, (a, b)) in uids.ranges().enumerate() {
+            if i > 0 {
+                self.raw(b",");
+            }
+            self.num(a.get());
+            if a != b {
+                self.raw(b":").num(b.get());
+            }
+        }
+        self
+    }
+
+    /// `date-time`.
+    fn date_time(&mut self, seconds: i64) -> &mut Self {
+        let mut text = Vec::with_capacity(28);
+        dates::write_date_time(&mut text, seconds);
+        self.raw(&text)
+    }
+
+    /// A parenthesised list of flags: those of a row of `view`, and `\Recent`.
+    fn flags(&mut self, flags: Flags, keywords: u64, recent: bool, view: &View) -> &mut Self {
+        self.raw(
+            SYSTEM_FLAGS
+                .get(usize::from(flags.0 & Flags::ALL.0))
+                .copied()
+                .unwrap_or_default(),
+        );
+        let mut more = flags != Flags::NONE;
+        if recent {
+            self.raw(if more { b" \\Recent" } else { b"\\Recent" });
+            more = true;
+        }
+        if keywords != 0 {
+            for keyword in view.keywords_of(keywords) {
+                if more {
+                    self.raw(b" ");
+                }
+                self.text(keyword.as_str());
+                more = true;
+            }
+        }
+        self.raw(b")")
+    }
+
+    /// A parenthesised list: all system flags and the keywords.
+    fn all_flags(&mut self, keywords: &[Keyword], extra: &str) -> &mut Self {
+        self.raw(b"(\\Answered \\Flagged \\Deleted \\Seen \\Draft");
+        for keyword in keywords {
+            self.raw(b" ").text(keyword.as_str());
+        }
+        self.text(extra).raw(b")")
+    }
+}
+
+impl Emit for Vec<u8> {
+    fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.extend_from_slice(bytes);
+        self
+    }
+}
+
+impl Emit for bytes::BytesMut {
+    fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.extend_from_slice(bytes);
+        self
+    }
+}
+
+/// `(` and the names of each combination of system flags: FETCH FLAGS copies instead of building.
+static SYSTEM_FLAGS: [&[u8]; 32] = {
+    const fn build<const N: usize>(set: u8) -> ([u8; N], usize) {
+        let mut out = [0; N];
+        out[0] = b'(';
+        let (mut len, mut i) = (1, 0);
+        while i < Flags::NAMES.len() {
+            let (flag, name) = Flags::NAMES[i];
+            if set & flag.0 != 0 {
+                if len > 1 {
+                    out[len] = b' ';
+                    len += 1;
+                }
+                let (name, mut j) = (name.as_bytes(), 0);
+                while j < name.len() {
+                    out[len] = name[j];
+                    len += 1;
+                    j += 1;
+                }
+            }
+            i += 1;
+        }
+        (out, len)
+    }
+    const BUILT: [([u8; 48], usize); 32] = {
+        let mut all = [([0; 48], 0); 32];
+        let mut set = 0;
+        while set < 32 {
+            all[set as usize] = build::<48>(set);
+            set += 1;
+        }
+        all
+    };
+    let mut slices: [&[u8]; 32] = [&[]; 32];
+    let mut i = 0;
+    while i < 32 {
+        slices[i] = BUILT[i].0.split_at(BUILT[i].1).0;
+        i += 1;
+    }
+    slices
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(f: impl FnOnce(&mut Vec<u8>) -> &mut Vec<u8>) -> String {
+        let mut out = Vec::new();
+        f(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn strings_that_cannot_be_quoted_are_literals() {
+        assert_eq!(written(|o| o.string(b"a\r\nb")), "{4}\r\na\r\nb");
+        assert_eq!(
+            written(|o| o.string("\u{e4}".as_bytes())),
+            "{2}\r\n\u{e4}"
+        );
+        assert_eq!(written(|o| o.string(b"a\"\\b")), "\"a\\\"\\\\b\"");
+        assert_eq!(written(|o| o.nstring(None)), "NIL");
+    }
+
+    #[test]
+    fn names_are_encoded() {
+        let name = MailboxName::new("Entw\u{fc}rfe/\"x\"").unwrap();
+        assert_eq!(
+            written(|o| o.mailbox(&name)),
+            "\"Entw&APw-rfe/\\\"x\\\"\""
+        );
+        assert_eq!(written(|o| o.mailbox(&MailboxName::inbox())), "INBOX");
+    }
+
+    #[test]
+    fn every_combination_of_system_flags_is_listed() {
+        for set in 0..32u8 {
+            let names: Vec<_> = Flags::NAMES
+                .iter()
+                .filter(|(f, _)| Flags(set).contains(*f))
+                .map(|(_, n)| *n)
+                .collect();
+            assert_eq!(
+                SYSTEM_FLAGS[usize::from(set)],
+                format!("({}", names.join(" ")).as_bytes()
+            );
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! THE list: every extension, and the base protocol, one row each. Dispatch, CAPABILITY, ENABLE, the items of
+//! FETCH and STATUS, metric labels and the tests over all commands come from it.
+
+use crate::cmd::{self, fetch};
+use crate::ext;
+use crate::session::{Session, State};
+use crate::spec::{Capability, Extension, Spec, StatusItem, When};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// All rows, in the order CAPABILITY lists them.
+pub static EXTENSIONS: &[&Extension] = &[
+    &BASE,
+    &LITERAL_PLUS,
+    &SASL_IR,
+    &ext::starttls::EXTENSION,
+    &ext::id::EXTENSION,
+    &ext::enable::EXTENSION,
+    &ext::idle::EXTENSION,
+    &ext::namespace::EXTENSION,
+    &UIDPLUS,
+    &ext::r#move::EXTENSION,
+    &ext::unselect::EXTENSION,
+    &CHILDREN,
+    &SPECIAL_USE,
+    &LIST_EXTENDED,
+    &LIST_STATUS,
+    &ext::status_size::EXTENSION,
+    &ext::condstore::EXTENSION,
+    &ext::qresync::EXTENSION,
+];
+
+/// RFC 3501.
+static BASE: Extension = Extension {
+    capabilities: &[
+        Capability::always("IMAP4rev1"),
+        Capability {
+            name: "AUTH=PLAIN",
+            when: When::Passwords,
+        },
+        Capability {
+            name: "AUTH=LOGIN",
+            when: When::Passwords,
+        },
+        Capability {
+            name: "LOGINDISABLED",
+            when: When::NoPasswords,
+        },
+    ],
+    commands: &[
+        &cmd::capability::SPEC,
+        &cmd::noop::SPEC,
+        &cmd::logout::SPEC,
+        &cmd::authenticate::SPEC,
+        &cmd::login::SPEC,
+        &cmd::select::SELECT,
+        &cmd::select::EXAMINE,
+        &cmd::create::SPEC,
+        &cmd::delete::SPEC,
+        &cmd::rename::SPEC,
+        &cmd::subscribe::SUBSCRIBE,
+        &cmd::subscribe::UNSUBSCRIBE,
+        &cmd::list::SPEC,
+        &cmd::lsub::SPEC,
+        &cmd::status::SPEC,
+        &cmd::append::SPEC,
+        &cmd::check::SPEC,
+        &cmd::close::SPEC,
+        &cmd::expunge::SPEC,
+        &fetch::SPEC,
+        &cmd::store::SPEC,
+        &cmd::copy::SPEC,
+    ],
+    fetch_items: fetch::ITEMS,
+    status_items: cmd::status::ITEMS,
+    ..Extension::EMPTY
+};
+
+/// RFC 7888: non-synchronising literals, read by the session.
+static LITERAL_PLUS: Extension = Extension {
+    capabilities: &[Capability::always("LITERAL+")],
+    ..Extension::EMPTY
+};
+
+/// RFC 4959: the initial response of AUTHENTICATE.
+static SASL_IR: Extension = Extension {
+    capabilities: &[Capability::always("SASL-IR")],
+    ..Extension::EMPTY
+};
+
+/// RFC 4315: UID EXPUNGE, APPENDUID and COPYUID, in their commands.
+static UIDPLUS: Extension = Extension {
+    capabilities: &[Capability::always("UIDPLUS")],
+    ..Extension::EMPTY
+};
+
+/// RFC 3348: `\HasChildren`, told by LIST.
+static CHILDREN: Extension = Extension {
+    capabilities: &[Capability::always("CHILDREN")],
+    ..Extension::EMPTY
+};
+
+/// RFC 6154: the uses of mailboxes, told by LIST and given by CREATE.
+static SPECIAL_USE: Extension = Extension {
+    capabilities: &[
+        Capability::always("SPECIAL-USE"),
+        Capability::always("CREATE-SPECIAL-USE"),
+    ],
+    ..Extension::EMPTY
+};
+
+/// RFC 5258: the options of LIST.
+static LIST_EXTENDED: Extension = Extension {
+    capabilities: &[Capability::always("LIST-EXTENDED")],
+    ..Extension::EMPTY
+};
+
+/// RFC 5819: STATUS as an option of LIST.
+static LIST_STATUS: Extension = Extension {
+    capabilities: &[Capability::always("LIST-STATUS")],
+    ..Extension::EMPTY
+};
+
+/// All commands.
+pub fn commands() -> impl Iterator<Item = &'static Spec> {
+    EXTENSIONS
+        .iter()
+        .flat_map(|extension| extension.commands.iter().copied())
+}
+
+/// The command of a name, in any letter case.
+pub fn find(name: &[u8]) -> Option<&'static Spec> {
+    static INDEX: LazyLock<HashMap<&'static [u8], &'static Spec>> = LazyLock::new(|| {
+        commands()
+            .map(|spec| (spec.name.as_bytes(), spec))
+            .collect()
+    });
+    INDEX.get(name.to_ascii_uppercase().as_slice()).copied()
+}
+
+/// The STATUS item of a name, in any letter case.
+pub fn status_item(name: &[u8]) -> Option<&'static StatusItem> {
+    let mut items = EXTENSIONS
+        .iter()
+        .flat_map(|extension| extension.status_items);
+    items.find(|item| item.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The FETCH item of a name, in any letter case.
+pub fn fetch_item(name: &[u8]) -> Option<&'static fetch::FetchItem> {
+    let mut items = EXTENSIONS
+        .iter()
+        .flat_map(|extension| extension.fetch_items);
+    items.find(|item| item.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The row of an extension that can be enabled, by its capability.
+pub fn enableable(name: &[u8]) -> Option<&'static Extension> {
+    EXTENSIONS.iter().copied().find(|extension| {
+        extension.on_enable.is_some()
+            && extension
+                .capabilities
+                .first()
+                .is_some_and(|c| c.name.as_bytes().eq_ignore_ascii_case(name))
+    })
+}
+
+/// What the server can, in this state of this session.
+pub fn capabilities(session: &Session) -> String {
+    let before_login = matches!(session.state, State::Login);
+    let passwords = session
+        .deps
+        .cleartext
+        .allows(session.wire.is_tls(), session.wire.is_loopback());
+    let holds = |when| match when {
+        When::Always => true,
+        When::StartTls => before_login && session.context.starttls.is_some(),
+        When::Passwords => before_login && passwords,
+        When::NoPasswords => before_login && !passwords,
+    };
+    let words: Vec<&str> = EXTENSIONS
+        .iter()
+        .flat_map(|extension| extension.capabilities)
+        .filter(|capability| holds(capability.when))
+        .map(|capability| capability.name)
+        .collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_command_has_one_row_and_says_where_it_is_written_down() {
+        let mut names = HashSet::new();
+        for spec in commands() {
+            assert!(names.insert(spec.name), "{} twice", spec.name);
+            assert_eq!(spec.name, spec.name.to_ascii_uppercase());
+            assert!(!spec.rfc.is_empty(), "{}", spec.name);
+            for rfc in spec.rfc {
+                let mut words = rfc.split(' ');
+                assert_eq!(words.next(), Some("RFC"), "{rfc}");
+                assert!(
+                    words.next().is_some_and(|n| n.parse::<u32>().is_ok()),
+                    "{rfc}"
+                );
+                assert!(words.next().is_some(), "{rfc}: no section");
+            }
+        }
+    }
+
+    #[test]
+    fn every_item_and_capability_has_one_row() {
+        let mut names = HashSet::new();
+        for extension in EXTENSIONS {
+            for name in extension.fetch_items.iter().map(|i| i.name) {
+                assert!(names.insert(format!("fetch {name}")), "{name} twice");
+            }
+            for name in extension.status_items.iter().map(|i| i.name) {
+                assert!(names.insert(format!("status {name}")), "{name} twice");
+            }
+            for name in extension.capabilities.iter().map(|c| c.name) {
+                assert!(names.insert(format!("capability {name}")), "{name} twice");
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a command is: the row it has in the [registry](crate::registry), and the two things it can do.
+
+use crate::cmd::fetch::FetchItem;
+use crate::grammar::{Cursor, Parsed};
+use crate::refusal::{Code, Refusal};
+use crate::session::{Enabled, Session};
+use async_trait::async_trait;
+use bytes::BytesMut;
+use mail::Summary;
+
+/// In which states of RFC 9051 3 a command is valid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct States(u8);
+
+impl States {
+    /// Not authenticated.
+    pub const LOGIN: Self = Self(1);
+    /// Authenticated, no mailbox selected.
+    pub const AUTHENTICATED: Self = Self(2);
+    /// A mailbox is selected.
+    pub const SELECTED: Self = Self(4);
+    /// Authenticated or selected.
+    pub const LOGGED_IN: Self = Self(6);
+    /// Any.
+    pub const ANY: Self = Self(7);
+
+    /// Whether `state`, a single one, is among these.
+    pub const fn contains(self, state: Self) -> bool {
+        self.0 & state.0 != 0
+    }
+}
+
+/// What a command does beside its purpose; the session acts on these so that no command has to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effects(u8);
+
+impl Effects {
+    /// Nothing special.
+    pub const NONE: Self = Self(0);
+    /// Names or answers with sequence numbers: no EXPUNGE may be sent while it runs (RFC 9051 7.5.1). The
+    /// UID form of a command never has this effect.
+    pub const USES_SEQ: Self = Self(1);
+    /// Changes the selected mailbox: refused when that was opened by EXAMINE.
+    pub const WRITES: Self = Self(2);
+    /// Takes a message as a literal: its literals may be as long as a message.
+    pub const TAKES_MESSAGE: Self = Self(4);
+
+    /// Both.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are among these.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Whether a command may follow the word UID.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UidForm {
+    /// It may not.
+    No,
+    /// It may.
+    Also,
+}
+
+/// A command.
+pub struct Spec {
+    /// Its name, upper case.
+    pub name: &'static str,
+    /// Whether `UID name` exists too.
+    pub uid: UidForm,
+    /// Where it is valid.
+    pub states: States,
+    /// What it does beside its purpose.
+    pub effects: Effects,
+    /// Where it is written down: `RFC <number> <section>`.
+    pub rfc: &'static [&'static str],
+    /// Reads its arguments, from the space behind the name to the end. `true`: it followed UID. Pure.
+    pub parse: fn(&mut Cursor<'_>, bool) -> Parsed<Box<dyn Run>>,
+}
+
+/// A parsed command.
+#[async_trait]
+pub trait Run: Send {
+    /// Carries it out: untagged answers go to `cx.wire`, the tagged one is returned.
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal>;
+}
+
+/// The tagged OK.
+#[derive(Debug)]
+pub struct Done {
+    /// Its response code.
+    pub code: Option<Code>,
+    /// Its text.
+    pub text: &'static str,
+    /// What happens once it is written.
+    pub then: Then,
+}
+
+/// What happens after a tagged OK.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Then {
+    /// The next command.
+    Continue,
+    /// The TLS handshake.
+    StartTls,
+    /// The end of the connection.
+    Close,
+}
+
+impl Done {
+    /// OK and a text.
+    pub fn ok(text: &'static str) -> Result<Self, Refusal> {
+        Ok(Self {
+            code: None,
+            text,
+            then: Then::Continue,
+        })
+    }
+
+    /// OK with a response code.
+    pub fn with(code: Code, text: &'static str) -> Result<Self, Refusal> {
+        Ok(Self {
+            code: Some(code),
+            text,
+            then: Then::Continue,
+        })
+    }
+}
+
+/// What an extension, or the base protocol, adds. One row of the registry.
+pub struct Extension {
+    /// What CAPABILITY announces, and when. Empty: nothing.
+    pub capabilities: &'static [Capability],
+    /// Its commands.
+    pub commands: &'static [&'static Spec],
+    /// What FETCH can fetch.
+    pub fetch_items: &'static [FetchItem],
+    /// What STATUS can tell.
+    pub status_items: &'static [StatusItem],
+    /// What `ENABLE` of its (first) capability does; `None` when it cannot be enabled.
+    pub on_enable: Option<fn(&mut Enabled)>,
+}
+
+impl Extension {
+    /// A row without anything, to be completed by struct update.
+    pub const EMPTY: Self = Self {
+        capabilities: &[],
+        commands: &[],
+        fetch_items: &[],
+        status_items: &[],
+        on_enable: None,
+    };
+}
+
+/// A word of the CAPABILITY list.
+pub struct Capability {
+    /// The word.
+    pub name: &'static str,
+    /// When it is told.
+    pub when: When,
+}
+
+/// When a capability holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// In every state.
+    Always,
+    /// Before login, when TLS is possible and not there yet.
+    StartTls,
+    /// Before login, where passwords must not cross (RFC 9051 6.2.3).
+    NoPasswords,
+    /// Before login, where passwords may cross.
+    Passwords,
+}
+
+impl Capability {
+    /// A word that is always told.
+    pub const fn always(name: &'static str) -> Self {
+        Self {
+            name,
+            when: When::Always,
+        }
+    }
+}
+
+/// Something STATUS can tell of a mailbox that is not open.
+pub struct StatusItem {
+    /// Its name, upper case.
+    pub name: &'static str,
+    /// Writes its value.
+    pub write: fn(&Summary, &mut BytesMut),
+    /// Whether asking for it is a CONDSTORE enabling command (RFC 7162 3.1).
+    pub enables_condstore: bool,
+}

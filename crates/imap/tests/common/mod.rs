@@ -1,0 +1,193 @@
+//! A front on loopback over the in-memory stores, with account alice, password secret.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use auth::{Auth, CleartextPolicy, Directory, DirectoryError, Entry};
+use imap::{Counters, Deps, Imap, Limits};
+use mail::{Account, Mail, NewMessage, Options, Provenance};
+use net::{Listener, ListenerConfig, Local, Metrics, Shutdown, Tls, TlsMode};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use storage::{BlobStore, MemoryBlobs, MemoryMeta, MetaStore};
+use testkit::dialogue::{Host, Stream};
+use types::{Flags, Keyword, MailboxName, Role};
+
+/// What a server is made of, before it is started.
+pub struct Setup {
+    pub meta: Arc<dyn MetaStore>,
+    pub blobs: Arc<dyn BlobStore>,
+    pub cleartext: CleartextPolicy,
+    pub tls: Option<Arc<Tls>>,
+    pub listener: ListenerConfig,
+    pub limits: Limits,
+    pub max_message_bytes: u32,
+    pub quota: Option<u64>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            meta: Arc::new(MemoryMeta::new()),
+            blobs: Arc::new(MemoryBlobs::new()),
+            cleartext: CleartextPolicy::Always,
+            tls: None,
+            listener: ListenerConfig {
+                addresses: vec![([127, 0, 0, 1], 0).into()],
+                ..Default::default()
+            },
+            limits: Limits::default(),
+            max_message_bytes: 100_000,
+            quota: None,
+        }
+    }
+}
+
+/// A running front.
+pub struct Server {
+    pub mail: Mail,
+    pub address: SocketAddr,
+    pub shutdown: Shutdown,
+    pub metrics: Arc<Metrics>,
+}
+
+struct OneUser;
+
+#[async_trait::async_trait]
+impl Directory for OneUser {
+    fn kind(&self) -> &'static str {
+        "test"
+    }
+
+    async fn lookup(&self, name: &str) -> Result<Option<Entry>, DirectoryError> {
+        Ok(matches!(name, "alice" | "bob").then(|| Entry {
+            account_name: name.to_owned(),
+            password: Some("{PLAIN}secret".to_owned()),
+        }))
+    }
+}
+
+impl Setup {
+    pub async fn start(mut self) -> Server {
+        let options = Options {
+            max_message_bytes: self.max_message_bytes,
+            default_mailboxes: vec![
+                ("Drafts".to_owned(), Role::Drafts),
+                ("Trash".to_owned(), Role::Trash),
+            ],
+            default_quota_bytes: self.quota,
+            ..Options::default()
+        };
+        let mail = Mail::open(self.meta, self.blobs, options)
+            .await
+            .expect("an engine over empty stores");
+        let metrics = Metrics::new("test");
+        let front = imap::metrics(&metrics);
+        let auth_options = auth::Options {
+            failure_delay: std::time::Duration::ZERO,
+            ..Default::default()
+        };
+        let deps = Deps {
+            mail: mail.clone(),
+            auth: Arc::new(Auth::new(vec![Arc::new(OneUser)], auth_options)),
+            counters: Counters::new(&front),
+            metrics: front,
+            limits: self.limits,
+            hostname: "test.example".to_owned(),
+            cleartext: self.cleartext,
+        };
+        if self.tls.is_some() {
+            self.listener.tls = TlsMode::StartTls;
+        }
+        let listener = Listener::bind(&self.listener, self.tls).expect("a free port");
+        let Some(Local::Tcp(address)) = listener.local_addrs().into_iter().next() else {
+            panic!("no TCP address");
+        };
+        let shutdown = Shutdown::new();
+        tokio::spawn(listener.serve(Arc::new(Imap(Arc::new(deps))), shutdown.clone()));
+        Server {
+            mail,
+            address,
+            shutdown,
+            metrics,
+        }
+    }
+}
+
+impl Server {
+    pub async fn account(&self, name: &str) -> Account {
+        let info = self.mail.ensure_account(name).await.expect("an account");
+        self.mail.account(info.id).await.expect("an account")
+    }
+
+    /// Appends `body` to a mailbox of alice; `args`: `mailbox [flag ...]`.
+    async fn append(&self, args: &str, body: &[u8]) -> Result<(), String> {
+        let mut words = args.split_whitespace();
+        let name = MailboxName::new(words.next().unwrap_or("INBOX")).map_err(|e| e.to_string())?;
+        let (mut flags, mut keywords) = (Flags::NONE, Vec::new());
+        for word in words {
+            match Flags::from_name(word) {
+                Some(flag) => flags = flags.union(flag),
+                None => keywords.push(Keyword::new(word).map_err(|e| e.to_string())?),
+            }
+        }
+        let account = self.account("alice").await;
+        let id = account.tree().find(&name).ok_or("no such mailbox")?.id;
+        let origin = Provenance {
+            owners: vec![(account.id(), name.to_string())],
+            internal_date: 837_596_665,
+        };
+        let body = bytes::Bytes::copy_from_slice(body);
+        let content = self
+            .mail
+            .ingest(body, &origin)
+            .await
+            .map_err(|e| e.to_string())?;
+        let message = NewMessage {
+            content,
+            prefix: bytes::Bytes::new(),
+            flags,
+            keywords,
+            internal_date: Some(origin.internal_date),
+        };
+        account
+            .append(id, vec![message])
+            .await
+            .map(drop)
+            .map_err(|e| e.to_string())
+    }
+
+    /// Every broken invariant of the store.
+    pub async fn problems(&self) -> Vec<String> {
+        self.mail.check(true).await.expect("a readable store")
+    }
+}
+
+/// `!` lines: `append mailbox [flag ...]` with a body; `fill n`: n small messages into INBOX; `expunge uid`:
+/// behind every session's back.
+impl Host for Server {
+    async fn connect(&mut self, _session: &str) -> io::Result<Stream> {
+        let stream = tokio::net::TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+
+    async fn set_up(&mut self, verb: &str, args: &str, body: Option<&[u8]>) -> Result<(), String> {
+        match verb {
+            "append" => {
+                self.append(args, body.unwrap_or(b"Subject: test\r\n\r\nHello.\r\n"))
+                    .await
+            }
+            "fill" => {
+                for n in 1..=args.trim().parse::<u32>().map_err(|e| e.to_string())? {
+                    self.append(
+                        "INBOX",
+                        format!("Subject: message {n}\r\n\r\nBody {n}.\r\n").as_bytes(),
+                    )
+                    .await?;
+                }
+                Ok(())
+            }
+            _ => Err("unknown verb".to_owned()),
+        }
+    }
+}
