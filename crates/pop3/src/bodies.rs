@@ -104,18 +104,25 @@ impl Bodies {
             return true;
         }
         self.ready.clear();
-        let Some(mut ahead) = self.ahead.take() else {
-            return false;
-        };
-        let Some(at) = ahead.places.iter().position(|ready| *ready == place) else {
+        let Some(mut ahead) = self
+            .ahead
+            .take()
+            .filter(|ahead| ahead.places.contains(&place))
+        else {
             return false;
         };
         let Ok(fetched) = (&mut ahead.task).await else {
             return false;
         };
         self.ready = fetched.into();
-        self.ready.drain(..at);
-        true
+        // It may hold less than was wanted.
+        match self.ready.iter().position(|(ready, _)| *ready == place) {
+            Some(at) => {
+                self.ready.drain(..at);
+                true
+            }
+            None => false,
+        }
     }
 
     fn look_ahead(&mut self, maildrop: &Maildrop, place: Place) {
@@ -137,10 +144,16 @@ pub(crate) fn gone() -> MailError {
     MailError::new(MailErrorKind::NotFound, "the message is gone")
 }
 
-/// Reads the email records and bytes of `rows`, each with its own result.
-async fn fetch(account: Account, rows: Vec<(Place, Row)>) -> Fetched {
+/// Reads the email records and bytes of `rows`, each with its own result; of the first alone when
+/// the records cannot be had together: one that is damaged must not hide the others.
+async fn fetch(account: Account, mut rows: Vec<(Place, Row)>) -> Fetched {
     let ids: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
-    let emails = match account.emails(&ids).await {
+    let mut emails = account.emails(&ids).await;
+    if emails.is_err() && rows.len() > 1 {
+        rows.truncate(1);
+        emails = account.emails(&ids[..1]).await;
+    }
+    let emails = match emails {
         Ok(emails) => emails,
         Err(error) => {
             return rows
