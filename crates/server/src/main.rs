@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! `gatepost`: one mail store, IMAP and POP3 in front, LMTP behind. The only crate that names a backend.
+#![forbid(unsafe_code)]
+
+mod account;
+mod admin;
+mod app;
+mod backends;
+mod cli;
+mod config;
+mod control;
+mod demo;
+mod directory;
+mod failure;
+mod http;
+mod logging;
+mod metered;
+mod progress;
+mod signals;
+
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Mail servers free on other threads than they allocate on; mimalloc is made for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    logging::start();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("gatepost: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::trouble(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            cli::Command::Demo { dir } => demo::run(dir).await,
+            cli::Command::Serve { config } => app::serve(config::Config::load(&config)?).await,
+            cli::Command::Config(cli::ConfigCommand::Check { config }) => {
+                config::Config::load(&config)?;
+                println!("{}: ok", config.display());
+                Ok(())
+            }
+            cli::Command::Account(command) => account::run(command).await,
+            cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
+        }
+    });
+    // Blocking work that is still under way must not keep a finished server from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}

@@ -1,0 +1,87 @@
+//! `gatepost account` and `gatepost verify`: through the control socket when the server runs, on the store
+//! itself when it does not.
+
+use crate::admin::{self, Request, Response};
+use crate::backends::Backends;
+use crate::cli::AccountCommand;
+use crate::config::Config;
+use crate::control;
+use crate::failure::Failure;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
+    let (config, request) = match command {
+        AccountCommand::Add(named) => {
+            let password = read_password()?;
+            (
+                named.config,
+                Request::AccountAdd {
+                    name: named.name,
+                    password,
+                },
+            )
+        }
+        AccountCommand::Passwd(named) => {
+            let password = read_password()?;
+            (
+                named.config,
+                Request::AccountPasswd {
+                    name: named.name,
+                    password,
+                },
+            )
+        }
+        AccountCommand::List { config } => (config, Request::AccountList),
+        AccountCommand::Show(named) => (named.config, Request::AccountShow { name: named.name }),
+        AccountCommand::Remove(named) => {
+            (named.config, Request::AccountRemove { name: named.name })
+        }
+    };
+    carry_out(&config, request).await
+}
+
+pub(crate) async fn verify(config: &PathBuf, contents: bool) -> Result<(), Failure> {
+    carry_out(config, Request::Verify { contents }).await
+}
+
+async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
+    let config = Config::load(config)?;
+    let response = match control::ask(&config.data_dir, &request).await {
+        Some(response) => response?,
+        None => on_the_store(&config, request).await?,
+    };
+    match response {
+        Response::Done { lines } => {
+            lines.iter().for_each(|line| println!("{line}"));
+            Ok(())
+        }
+        Response::Refused { sentence } => Err(Failure::refused(sentence)),
+        Response::Failed { sentence } => Err(Failure::trouble(sentence)),
+    }
+}
+
+async fn on_the_store(config: &Config, request: Request) -> Result<Response, Failure> {
+    let backends = Backends::open(config, net::Metrics::new(env!("CARGO_PKG_VERSION"))).await?;
+    let mail = backends.engine(config.mail_options()).await?;
+    let response = admin::run(&mail, None, request).await;
+    mail.close().await?;
+    Ok(response)
+}
+
+/// The first line of standard input, hashed.
+fn read_password() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::refused(format!("cannot read the password: {error}")))?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::refused(
+            "give the password as the first line of standard input",
+        ));
+    }
+    auth::hash_password(password)
+        .map_err(|error| Failure::trouble(format!("cannot hash the password: {error}")))
+}

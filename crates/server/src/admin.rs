@@ -1,0 +1,144 @@
+//! What the command line asks of a store: the same requests whether they come through the control socket
+//! of a running server or work on the store itself.
+
+use auth::Auth;
+use mail::{Mail, MailError, MailErrorKind};
+use serde::{Deserialize, Serialize};
+
+/// A request. Passwords arrive hashed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    AccountAdd { name: String, password: String },
+    AccountPasswd { name: String, password: String },
+    AccountList,
+    AccountShow { name: String },
+    AccountRemove { name: String },
+    Verify { contents: bool },
+}
+
+/// An answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub(crate) enum Response {
+    /// Done; lines to print.
+    Done { lines: Vec<String> },
+    /// Refused: the request cannot be carried out; nothing was changed.
+    Refused { sentence: String },
+    /// It was tried and something failed.
+    Failed { sentence: String },
+}
+
+/// Carries a request out.
+pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> Response {
+    let forget = |name: &str| {
+        if let Some(auth) = auth {
+            auth.invalidate(name);
+        }
+    };
+    let result = match request {
+        Request::AccountAdd { name, password } => add(mail, &name, &password).await,
+        Request::AccountPasswd { name, password } => {
+            let result = mail.set_password(&name, Some(&password)).await;
+            forget(&name);
+            result.map(|()| vec![format!("{name}: password changed")])
+        }
+        Request::AccountList => list(mail).await,
+        Request::AccountShow { name } => show(mail, &name).await,
+        Request::AccountRemove { name } => {
+            let result = mail.remove_account(&name).await;
+            forget(&name);
+            result.map(|()| vec![format!("{name}: removed")])
+        }
+        Request::Verify { contents } => return verify(mail, contents).await,
+    };
+    match result {
+        Ok(lines) => Response::Done { lines },
+        Err(error) if error.is_internal() => Response::Failed {
+            sentence: error.to_string(),
+        },
+        Err(error) => Response::Refused {
+            sentence: error.text,
+        },
+    }
+}
+
+/// An account that another directory knows has a record without a password; adding gives it one.
+async fn add(mail: &Mail, name: &str, password: &str) -> Result<Vec<String>, MailError> {
+    match mail.create_account(name, Some(password)).await {
+        Err(error) if error.kind == MailErrorKind::Exists => {
+            let known = mail.find_account(name).await?;
+            if known.is_none_or(|info| info.password.is_some()) {
+                return Err(error);
+            }
+            mail.set_password(name, Some(password)).await?;
+        }
+        Err(error) => return Err(error),
+        Ok(info) => {
+            mail.account(info.id).await?;
+        }
+    }
+    Ok(vec![format!("{name}: added")])
+}
+
+async fn list(mail: &Mail) -> Result<Vec<String>, MailError> {
+    let mut lines = Vec::new();
+    for info in mail.list_accounts().await? {
+        let usage = mail.account(info.id).await?.usage();
+        lines.push(format!(
+            "{}\t{} messages\t{} bytes",
+            info.name, usage.messages, usage.bytes
+        ));
+    }
+    Ok(lines)
+}
+
+async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
+    let info = mail.find_account(name).await?.ok_or_else(|| {
+        MailError::new(
+            MailErrorKind::NotFound,
+            format!("there is no account {name}"),
+        )
+    })?;
+    let account = mail.account(info.id).await?;
+    let usage = account.usage();
+    let quota = usage
+        .quota_bytes
+        .map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
+    let mut lines = vec![
+        format!("name\t{}", info.name),
+        format!("id\t{}", info.id),
+        format!(
+            "password\t{}",
+            if info.password.is_some() {
+                "set"
+            } else {
+                "elsewhere"
+            }
+        ),
+        format!("quota\t{quota}"),
+        format!("usage\t{} messages\t{} bytes", usage.messages, usage.bytes),
+    ];
+    for (name, folder) in &account.tree().folders {
+        let summary = account.summary(folder.id)?;
+        lines.push(format!(
+            "mailbox\t{name}\t{} messages\t{} unseen\t{} bytes",
+            summary.messages, summary.unseen, summary.bytes
+        ));
+    }
+    Ok(lines)
+}
+
+async fn verify(mail: &Mail, contents: bool) -> Response {
+    match mail.check(contents).await {
+        Ok(problems) if problems.is_empty() => Response::Done {
+            lines: vec!["everything is as it should be".to_owned()],
+        },
+        Ok(problems) => Response::Failed {
+            sentence: problems.join("\n"),
+        },
+        Err(error) => Response::Failed {
+            sentence: error.to_string(),
+        },
+    }
+}

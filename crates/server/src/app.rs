@@ -1,0 +1,271 @@
+//! The running server: from a configuration to listening sockets, and down again.
+
+use crate::backends::Backends;
+use crate::config::{Cleartext, Config, Directory};
+use crate::control;
+use crate::directory::StoreDirectory;
+use crate::failure::Failure;
+use crate::http;
+use crate::signals::{Signals, Wish};
+use auth::{Auth, CleartextPolicy, PasswdFile};
+use mail::Mail;
+use net::{Listener, ListenerConfig, Metrics, Shutdown, Tls, TlsMode, UnixPath};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How long sessions may take to end after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often unused emails and blobs are looked for.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
+    let tls = match &config.tls {
+        Some(tls) => Some(
+            Tls::load(&tls.certificate, &tls.private_key)
+                .map_err(|error| Failure::refused(error.to_string()))?,
+        ),
+        None => None,
+    };
+    serve_with(config, tls, async |_| Ok(())).await
+}
+
+/// The same with a given certificate; `prepared` sees the engine before the doors open.
+pub(crate) async fn serve_with(
+    config: Config,
+    tls: Option<Arc<Tls>>,
+    prepared: impl AsyncFnOnce(&Mail) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    // Ten thousand idle clients are ten thousand descriptors. Refusal leaves the default limit.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let mut signals = Signals::listen()?;
+    let doors = Doors::bind(&config, tls.clone()).await?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    let backends = Arc::new(Backends::open(&config, metrics.clone()).await?);
+    let mail = backends.engine(config.mail_options()).await?;
+    let auth = Arc::new(Auth::new(
+        directories(&config, &mail)?,
+        auth::Options::default(),
+    ));
+    control::listen(&config.data_dir, mail.clone(), auth.clone())?;
+    prepared(&mail).await?;
+    let shutdown = Shutdown::new();
+    if let Some(tls) = &tls {
+        tokio::spawn(tls.clone().watch(shutdown.token()));
+    }
+    tokio::spawn(clean(mail.clone(), backends.clone()));
+    let shared = Shared {
+        config: &config,
+        metrics,
+        mail: mail.clone(),
+        auth,
+        backends,
+    };
+    doors.open(&shared, &shutdown);
+    loop {
+        match signals.next().await {
+            Wish::Stop => break,
+            Wish::Reload => reload(tls.as_deref()),
+        }
+    }
+    tracing::info!("stopping");
+    shutdown.start();
+    let left = shutdown.drain(DRAIN).await;
+    if left > 0 {
+        tracing::warn!(left, "sessions were cut off");
+    }
+    mail.close().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn reload(tls: Option<&Tls>) {
+    // Password files are read anew whenever they change; certificates too, but the operator need not wait.
+    match tls.map(Tls::reload) {
+        Some(Err(error)) => tracing::error!(%error, "certificate not reloaded"),
+        _ => tracing::info!("reloaded"),
+    }
+}
+
+/// Removes, every few minutes, what nobody can reach any more.
+async fn clean(mail: Mail, backends: Arc<Backends>) {
+    let mut pause = tokio::time::interval(SWEEP);
+    pause.tick().await;
+    loop {
+        pause.tick().await;
+        if let Err(error) = mail.sweep().await {
+            tracing::warn!(%error, "sweep");
+        }
+        if let Err(error) = backends.collect().await {
+            tracing::warn!(%error, "collection");
+        }
+    }
+}
+
+fn directories(config: &Config, mail: &Mail) -> Result<Vec<Arc<dyn auth::Directory>>, Failure> {
+    let store = || -> Arc<dyn auth::Directory> { Arc::new(StoreDirectory(mail.clone())) };
+    if config.auth.directory.is_empty() {
+        return Ok(vec![store()]);
+    }
+    let mut directories = Vec::new();
+    for directory in &config.auth.directory {
+        directories.push(match directory {
+            Directory::Store => store(),
+            Directory::PasswdFile { path } => {
+                let file = PasswdFile::open(path)
+                    .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
+                for problem in file.problems() {
+                    tracing::warn!(path = %path.display(), ?problem, "line skipped");
+                }
+                Arc::new(file) as Arc<dyn auth::Directory>
+            }
+        });
+    }
+    Ok(directories)
+}
+
+/// What every front needs.
+struct Shared<'a> {
+    config: &'a Config,
+    metrics: Arc<Metrics>,
+    mail: Mail,
+    auth: Arc<Auth>,
+    backends: Arc<Backends>,
+}
+
+/// Every socket, bound but not yet accepting.
+struct Doors {
+    imap: Vec<(&'static str, Listener)>,
+    pop3: Vec<(&'static str, Listener)>,
+    lmtp: Vec<(&'static str, Listener)>,
+    http: Vec<TcpListener>,
+}
+
+impl Doors {
+    async fn bind(config: &Config, tls: Option<Arc<Tls>>) -> Result<Self, Failure> {
+        let (imap, pop3, lmtp) = (&config.imap, &config.pop3, &config.lmtp);
+        let plain = if tls.is_some() {
+            TlsMode::StartTls
+        } else {
+            TlsMode::None
+        };
+        let tcp = |name, addresses: &[SocketAddr], mode, max, per_ip| {
+            let settings = ListenerConfig {
+                addresses: addresses.to_vec(),
+                tls: mode,
+                max_connections: max,
+                max_connections_per_ip: per_ip,
+                ..ListenerConfig::default()
+            };
+            bind(name, &settings, &tls)
+        };
+        let (max, per_ip) = (imap.max_connections, imap.max_connections_per_ip);
+        let imap = vec![
+            tcp("imap", &imap.listen, plain, max, per_ip)?,
+            tcp("imap-tls", &imap.listen_tls, TlsMode::Implicit, max, per_ip)?,
+        ];
+        let (max, per_ip) = (pop3.max_connections, pop3.max_connections_per_ip);
+        let pop3 = vec![
+            tcp("pop3", &pop3.listen, plain, max, per_ip)?,
+            tcp("pop3-tls", &pop3.listen_tls, TlsMode::Implicit, max, per_ip)?,
+        ];
+        let mode = lmtp.mode().map_err(Failure::refused)?;
+        let lmtp = ListenerConfig {
+            addresses: lmtp.listen.clone(),
+            unix: lmtp.socket.clone().map(|path| UnixPath { path, mode }),
+            tls: plain,
+            max_connections: lmtp.max_connections,
+            max_connections_per_ip: lmtp.max_connections,
+            ..ListenerConfig::default()
+        };
+        Ok(Self {
+            imap,
+            pop3,
+            lmtp: vec![bind("lmtp", &lmtp, &tls)?],
+            http: http::bind(&config.http.listen).await?,
+        })
+    }
+
+    /// Starts accepting and prints one line per socket.
+    fn open(self, shared: &Shared<'_>, shutdown: &Shutdown) {
+        let (config, metrics) = (shared.config, &shared.metrics);
+        let cleartext = match config.auth.cleartext {
+            Cleartext::Never => CleartextPolicy::Never,
+            Cleartext::Loopback => CleartextPolicy::Loopback,
+            Cleartext::Always => CleartextPolicy::Always,
+        };
+        let front = imap::metrics(metrics);
+        let imap = Arc::new(imap::Imap(Arc::new(imap::Deps {
+            mail: shared.mail.clone(),
+            auth: shared.auth.clone(),
+            counters: imap::Counters::new(&front),
+            metrics: front,
+            limits: imap::Limits::default(),
+            hostname: config.hostname.clone(),
+            cleartext,
+        })));
+        let pop3 = pop3::Pop3::new(pop3::Deps {
+            mail: shared.mail.clone(),
+            auth: shared.auth.clone(),
+            settings: pop3::Settings {
+                hostname: config.hostname.clone(),
+                cleartext,
+                mark_seen: config.pop3.mark_seen,
+                ..pop3::Settings::default()
+            },
+            metrics: pop3::front_metrics(metrics),
+        });
+        let lmtp = lmtp::Lmtp::new(lmtp::Deps {
+            mail: shared.mail.clone(),
+            auth: shared.auth.clone(),
+            settings: lmtp::Settings {
+                hostname: config.hostname.clone(),
+                domains: config.lmtp.domains.clone(),
+                over_quota_temporary: config.lmtp.over_quota == crate::config::OverQuota::Defer,
+                create_folders: config.lmtp.create_folders,
+                ..lmtp::Settings::default()
+            },
+            metrics: lmtp::front_metrics(metrics),
+        });
+        start(self.imap, &imap, shutdown);
+        start(self.pop3, &pop3, shutdown);
+        start(self.lmtp, &lmtp, shutdown);
+        let pages = Arc::new(http::Pages {
+            metrics: metrics.clone(),
+            backends: shared.backends.clone(),
+            mail: shared.mail.clone(),
+            stopping: shutdown.token(),
+        });
+        for listener in self.http {
+            if let Ok(address) = listener.local_addr() {
+                println!("http listening on {address}");
+            }
+            tokio::spawn(http::serve(listener, pages.clone()));
+        }
+    }
+}
+
+type Bound = (&'static str, Listener);
+
+fn bind(
+    name: &'static str,
+    settings: &ListenerConfig,
+    tls: &Option<Arc<Tls>>,
+) -> Result<Bound, Failure> {
+    let tls = tls.clone().filter(|_| settings.tls != TlsMode::None);
+    let listener = Listener::bind(settings, tls)
+        .map_err(|error| Failure::refused(format!("{name}: {error}")))?;
+    Ok((name, listener))
+}
+
+fn start<F: net::Front>(listeners: Vec<Bound>, front: &Arc<F>, shutdown: &Shutdown) {
+    for (name, listener) in listeners {
+        for local in listener.local_addrs() {
+            println!("{name} listening on {local}");
+        }
+        tokio::spawn(listener.serve(front.clone(), shutdown.clone()));
+    }
+}

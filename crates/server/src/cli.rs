@@ -1,0 +1,80 @@
+//! The command line (DESIGN 8).
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// One mail store with two doors: IMAP and POP3, with LMTP bringing mail in.
+#[derive(Parser)]
+#[command(name = "gatepost", version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Everything on loopback: account demo, password demo, sample mail, a self-signed certificate
+    Demo {
+        /// Where to keep the mail; a temporary directory, removed at the end, unless given
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Serves mail until SIGTERM
+    Serve {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Looks at configuration files
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Manages the accounts kept in the store, whether the server runs or not
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Checks every message, link, counter and journal; exit code 1 when something is damaged
+    Verify {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Also reads every message and compares it with its hash
+        #[arg(long)]
+        contents: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Says whether a file can be used
+    Check {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Makes an account; its password is the first line of standard input
+    Add(Named),
+    /// Changes a password; the new one is the first line of standard input
+    Passwd(Named),
+    /// Lists all accounts
+    List {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Shows an account with its mailboxes
+    Show(Named),
+    /// Removes an account and all its mail
+    Remove(Named),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Named {
+    /// The account's name
+    pub(crate) name: String,
+    /// The configuration file
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+}

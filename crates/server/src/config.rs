@@ -1,0 +1,473 @@
+//! The configuration file (DESIGN 8). Unknown keys are errors that name the line and the nearest known key;
+//! relative paths are relative to the file.
+
+use crate::failure::Failure;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use types::Role;
+
+/// The whole file. `deploy/example.toml` shows every key with its default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The server's name in greetings; its users are local.
+    #[serde(default = "local_hostname")]
+    pub(crate) hostname: String,
+    /// Where the mail is kept.
+    pub(crate) data_dir: PathBuf,
+    /// When flag changes are on stable storage.
+    #[serde(default)]
+    pub(crate) durability: Durability,
+    pub(crate) tls: Option<Tls>,
+    #[serde(default)]
+    pub(crate) mail: MailSection,
+    #[serde(default)]
+    pub(crate) storage: Storage,
+    #[serde(default)]
+    pub(crate) imap: Imap,
+    #[serde(default)]
+    pub(crate) pop3: Pop3,
+    #[serde(default)]
+    pub(crate) lmtp: Lmtp,
+    #[serde(default)]
+    pub(crate) http: Http,
+    #[serde(default)]
+    pub(crate) auth: Auth,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// Within 100 ms; everything else before it is acknowledged.
+    #[default]
+    Relaxed,
+    /// Before they are acknowledged.
+    Strict,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// PEM, the server's certificate first.
+    pub(crate) certificate: PathBuf,
+    /// PEM.
+    pub(crate) private_key: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MailSection {
+    /// Largest message, in bytes.
+    pub(crate) max_message_bytes: u32,
+    /// Quota of accounts without one of their own, in bytes; 0 is unlimited.
+    pub(crate) quota_bytes: u64,
+    /// Mailboxes of new accounts.
+    pub(crate) default_mailboxes: Vec<DefaultMailbox>,
+    /// Memory for mailboxes nobody has open, in bytes.
+    pub(crate) view_cache_bytes: usize,
+    /// How long expunged messages are remembered for QRESYNC, in days.
+    pub(crate) remember_expunged_days: u32,
+    /// How long expunged messages stay readable to sessions that have not been told, in hours.
+    pub(crate) grace_hours: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DefaultMailbox {
+    pub(crate) name: String,
+    /// A special use of RFC 6154, such as `Sent`.
+    pub(crate) role: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Storage {
+    /// Memory for the index, in bytes.
+    pub(crate) cache_bytes: u64,
+    /// A pack file is closed at this size, in bytes.
+    pub(crate) pack_bytes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Imap {
+    /// Cleartext; STARTTLS is offered when `[tls]` is set.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// TLS from the first octet.
+    pub(crate) listen_tls: Vec<SocketAddr>,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_ip: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Pop3 {
+    /// Cleartext; STLS is offered when `[tls]` is set.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// TLS from the first octet.
+    pub(crate) listen_tls: Vec<SocketAddr>,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_ip: usize,
+    /// Whether RETR marks a message `\Seen`.
+    pub(crate) mark_seen: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Lmtp {
+    pub(crate) listen: Vec<SocketAddr>,
+    /// A unix socket.
+    pub(crate) socket: Option<PathBuf>,
+    /// Its permission bits, as an octal string.
+    pub(crate) socket_mode: String,
+    /// Domains, beside the hostname, whose recipients are accounts by their local part.
+    pub(crate) domains: Vec<String>,
+    /// What a recipient over quota is told.
+    pub(crate) over_quota: OverQuota,
+    /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to INBOX.
+    pub(crate) create_folders: bool,
+    pub(crate) max_connections: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OverQuota {
+    /// 552: the message goes back.
+    Reject,
+    /// 452: the sender tries again later.
+    Defer,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    /// `/metrics`, `/health/live`, `/health/ready`.
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Auth {
+    /// When passwords may cross without TLS.
+    pub(crate) cleartext: Cleartext,
+    /// Who knows users, asked in order; the accounts in the store if none is named.
+    pub(crate) directory: Vec<Directory>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Cleartext {
+    Never,
+    #[default]
+    Loopback,
+    Always,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Directory {
+    /// Accounts kept in the store, by `gatepost account`.
+    Store,
+    /// Dovecot's format: `name:{SCHEME}hash:...`.
+    PasswdFile { path: PathBuf },
+}
+
+impl Default for MailSection {
+    fn default() -> Self {
+        let defaults = mail::Options::default();
+        let mailbox = |(name, role): &(String, Role)| DefaultMailbox {
+            name: name.clone(),
+            role: role.name().to_owned(),
+        };
+        Self {
+            max_message_bytes: defaults.max_message_bytes,
+            quota_bytes: 0,
+            default_mailboxes: defaults.default_mailboxes.iter().map(mailbox).collect(),
+            view_cache_bytes: defaults.view_cache_bytes,
+            remember_expunged_days: 90,
+            grace_hours: 24,
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            pack_bytes: 1 << 30,
+        }
+    }
+}
+
+impl Default for Imap {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            listen_tls: Vec::new(),
+            max_connections: 50_000,
+            max_connections_per_ip: 1000,
+        }
+    }
+}
+
+impl Default for Pop3 {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            listen_tls: Vec::new(),
+            max_connections: 10_000,
+            max_connections_per_ip: 200,
+            mark_seen: true,
+        }
+    }
+}
+
+impl Default for Lmtp {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            socket: None,
+            socket_mode: "0660".to_owned(),
+            domains: Vec::new(),
+            over_quota: OverQuota::Reject,
+            create_folders: false,
+            max_connections: 1000,
+        }
+    }
+}
+
+fn local_hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// One sentence that names the file, the line and what to write instead.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::refused(format!("cannot read {}: {error}", path.display()))
+        })?;
+        let mut config = Self::parse(&text)
+            .map_err(|sentence| Failure::refused(format!("{}: {sentence}", path.display())))?;
+        let base = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        config.resolve(base.parent().unwrap_or(Path::new(".")));
+        Ok(config)
+    }
+
+    /// What `gatepost demo` serves: every door on loopback (DESIGN 8).
+    pub(crate) fn demo() -> Self {
+        let local = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        Self {
+            hostname: "localhost".to_owned(),
+            data_dir: PathBuf::new(),
+            durability: Durability::default(),
+            tls: None,
+            mail: MailSection::default(),
+            storage: Storage::default(),
+            imap: Imap {
+                listen: local(10143),
+                listen_tls: local(10993),
+                ..Imap::default()
+            },
+            pop3: Pop3 {
+                listen: local(10110),
+                listen_tls: local(10995),
+                ..Pop3::default()
+            },
+            lmtp: Lmtp {
+                listen: local(10024),
+                ..Lmtp::default()
+            },
+            http: Http {
+                listen: local(10080),
+            },
+            auth: Auth::default(),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let (imap, pop3) = (&self.imap, &self.pop3);
+        if self.tls.is_none() && !(imap.listen_tls.is_empty() && pop3.listen_tls.is_empty()) {
+            return Err("`listen_tls` needs a [tls] section".to_owned());
+        }
+        for mailbox in &self.mail.default_mailboxes {
+            if Role::from_name(&mailbox.role).is_none() {
+                return Err(format!("`{}` is no special use of a mailbox", mailbox.role));
+            }
+            types::MailboxName::new(&mailbox.name)
+                .map_err(|error| format!("default mailbox `{}`: {error}", mailbox.name))?;
+        }
+        self.lmtp.mode()?;
+        let opened = [
+            &imap.listen,
+            &imap.listen_tls,
+            &pop3.listen,
+            &pop3.listen_tls,
+        ];
+        if opened.iter().all(|listen| listen.is_empty())
+            && self.lmtp.listen.is_empty()
+            && self.lmtp.socket.is_none()
+        {
+            return Err("no door is open: set `listen` in [imap], [pop3] or [lmtp]".to_owned());
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        self.data_dir = base.join(&self.data_dir);
+        if let Some(tls) = &mut self.tls {
+            tls.certificate = base.join(&tls.certificate);
+            tls.private_key = base.join(&tls.private_key);
+        }
+        if let Some(socket) = &mut self.lmtp.socket {
+            *socket = base.join(&*socket);
+        }
+        for directory in &mut self.auth.directory {
+            if let Directory::PasswdFile { path } = directory {
+                *path = base.join(&*path);
+            }
+        }
+    }
+
+    /// The engine's settings.
+    pub(crate) fn mail_options(&self) -> mail::Options {
+        let section = &self.mail;
+        let role = |mailbox: &DefaultMailbox| {
+            Some((mailbox.name.clone(), Role::from_name(&mailbox.role)?))
+        };
+        mail::Options {
+            max_message_bytes: section.max_message_bytes,
+            view_cache_bytes: section.view_cache_bytes,
+            default_mailboxes: section.default_mailboxes.iter().filter_map(role).collect(),
+            default_quota_bytes: (section.quota_bytes > 0).then_some(section.quota_bytes),
+            strict: self.durability == Durability::Strict,
+            remember_expunged_seconds: i64::from(section.remember_expunged_days) * 86_400,
+            grace_seconds: i64::from(section.grace_hours) * 3600,
+        }
+    }
+}
+
+impl Lmtp {
+    /// The socket's permission bits.
+    pub(crate) fn mode(&self) -> Result<u32, String> {
+        u32::from_str_radix(&self.socket_mode, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777)
+            .ok_or_else(|| {
+                format!(
+                    "`socket_mode` is an octal string, not `{}`",
+                    self.socket_mode
+                )
+            })
+    }
+}
+
+/// A parser's error as one sentence: the line, what is wrong, and the nearest key that would be right.
+fn explain(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| {
+        text.as_bytes()[..span.start.min(text.len())]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1
+    });
+    let message = error.message();
+    let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+    let mut names = message.split('`').skip(1).step_by(2);
+    if message.starts_with("unknown field")
+        && let Some(wrong) = names.next()
+    {
+        let nearest = names.max_by(|a, b| {
+            strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong))
+        });
+        return match nearest {
+            Some(nearest) => format!("{place}unknown key `{wrong}`; did you mean `{nearest}`?"),
+            None => format!("{place}unknown key `{wrong}`"),
+        };
+    }
+    format!("{place}{}", message.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../deploy/example.toml");
+
+    #[test]
+    fn the_example_parses_and_mentions_every_key() {
+        Config::parse(EXAMPLE).unwrap();
+        let source = include_str!("config.rs");
+        let fields = source.lines().filter_map(|line| {
+            let field = line.trim().strip_prefix("pub(crate) ")?;
+            let (name, _) = field.split_once(": ")?;
+            name.chars()
+                .all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+                .then_some(name)
+        });
+        let mut count = 0;
+        for name in fields {
+            assert!(
+                EXAMPLE.contains(name),
+                "deploy/example.toml does not mention `{name}`"
+            );
+            count += 1;
+        }
+        assert!(count > 30, "only {count} keys found in config.rs");
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
+        let error = Config::parse("data_dir = \"x\"\n[imap]\nlisten_tsl = []\n").unwrap_err();
+        assert_eq!(
+            error,
+            "line 3: unknown key `listen_tsl`; did you mean `listen_tls`?"
+        );
+        let error = Config::parse("data_dri = \"x\"\n").unwrap_err();
+        assert_eq!(
+            error,
+            "line 1: unknown key `data_dri`; did you mean `data_dir`?"
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for (text, want) in [
+            ("data_dir = 3", "line 1: invalid type"),
+            ("data_dir = \"x\"", "no door is open"),
+            (
+                "data_dir = \"x\"\n[imap]\nlisten_tls = [\"127.0.0.1:0\"]",
+                "needs a [tls] section",
+            ),
+            (
+                "data_dir = \"x\"\n[imap]\nlisten = [\"nonsense\"]",
+                "line 3: ",
+            ),
+            (
+                "data_dir = \"x\"\n[lmtp]\nsocket = \"s\"\nsocket_mode = \"9\"",
+                "octal",
+            ),
+            ("hostname = \"x\"", "missing field `data_dir`"),
+            (
+                "data_dir = \"x\"\n[[auth.directory]]\nkind = \"ldap\"",
+                "line 2: unknown variant",
+            ),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.contains(want), "{text}: {error}");
+        }
+    }
+}

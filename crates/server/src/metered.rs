@@ -1,0 +1,183 @@
+//! Stores that time what they do: `gatepost_store_seconds{op,backend,result}`.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use net::Metrics;
+use prometheus::Histogram;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+use storage::{
+    Batch, BlobRef, BlobStore, Commit, Health, Link, MetaStore, Page, Provenance, Scan,
+    StorageError, Watch,
+};
+use types::{AccountId, BlobHash};
+
+/// One operation's series, looked up once.
+struct Timer {
+    ok: Histogram,
+    error: Histogram,
+}
+
+impl Timer {
+    fn new(metrics: &Metrics, op: &str, backend: &str) -> Self {
+        let series = |result| {
+            metrics
+                .store_seconds
+                .with_label_values(&[op, backend, result])
+        };
+        Self {
+            ok: series("ok"),
+            error: series("error"),
+        }
+    }
+
+    async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let started = Instant::now();
+        let result = work.await;
+        let series = if result.is_ok() {
+            &self.ok
+        } else {
+            &self.error
+        };
+        series.observe(started.elapsed().as_secs_f64());
+        result
+    }
+}
+
+/// A [`MetaStore`] with timers. Single look-ups are not timed: they cost less than the clock.
+pub(crate) struct MeteredMeta<S> {
+    inner: Arc<S>,
+    scan: Timer,
+    commit: Timer,
+}
+
+impl<S: MetaStore> MeteredMeta<S> {
+    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics) -> Self {
+        let timer = |op| Timer::new(metrics, op, inner.backend());
+        Self {
+            scan: timer("scan"),
+            commit: timer("commit"),
+            inner,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: MetaStore> MetaStore for MeteredMeta<S> {
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    async fn get(&self, account: AccountId, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.inner.get(account, key).await
+    }
+
+    async fn get_many(
+        &self,
+        account: AccountId,
+        keys: &[Bytes],
+    ) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.inner.get_many(account, keys).await
+    }
+
+    async fn scan(&self, account: AccountId, scan: Scan) -> Result<Page, StorageError> {
+        self.scan.time(self.inner.scan(account, scan)).await
+    }
+
+    async fn commit(&self, account: AccountId, batch: Batch) -> Result<Commit, StorageError> {
+        self.commit.time(self.inner.commit(account, batch)).await
+    }
+
+    async fn links(&self, blob: &BlobHash, limit: usize) -> Result<Vec<Link>, StorageError> {
+        self.inner.links(blob, limit).await
+    }
+
+    async fn accounts(
+        &self,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<AccountId>, StorageError> {
+        self.inner.accounts(after, limit).await
+    }
+
+    fn watch(&self, account: AccountId) -> Watch {
+        self.inner.watch(account)
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    async fn close(&self) -> Result<(), StorageError> {
+        self.inner.close().await
+    }
+}
+
+/// A [`BlobStore`] with timers.
+pub(crate) struct MeteredBlobs<S> {
+    inner: Arc<S>,
+    put: Timer,
+    get: Timer,
+    many: Histogram,
+}
+
+impl<S: BlobStore> MeteredBlobs<S> {
+    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics) -> Self {
+        let timer = |op| Timer::new(metrics, op, inner.backend());
+        let many = timer("get_many").ok;
+        Self {
+            put: timer("put"),
+            get: timer("get"),
+            many,
+            inner,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: BlobStore> BlobStore for MeteredBlobs<S> {
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    async fn put(&self, bytes: Bytes, origin: &Provenance) -> Result<BlobRef, StorageError> {
+        self.put.time(self.inner.put(bytes, origin)).await
+    }
+
+    async fn get(&self, blob: &BlobRef, range: Range<u32>) -> Result<Bytes, StorageError> {
+        self.get.time(self.inner.get(blob, range)).await
+    }
+
+    async fn get_many(&self, blobs: &[BlobRef]) -> Vec<Result<Bytes, StorageError>> {
+        let started = Instant::now();
+        let contents = self.inner.get_many(blobs).await;
+        self.many.observe(started.elapsed().as_secs_f64());
+        contents
+    }
+
+    async fn stat(&self, hash: &BlobHash) -> Result<Option<BlobRef>, StorageError> {
+        self.inner.stat(hash).await
+    }
+
+    async fn release(&self, hash: &BlobHash) -> Result<(), StorageError> {
+        self.inner.release(hash).await
+    }
+
+    async fn verify(&self, hash: &BlobHash) -> Result<(), StorageError> {
+        self.inner.verify(hash).await
+    }
+
+    async fn close(&self) -> Result<(), StorageError> {
+        self.inner.close().await
+    }
+}
