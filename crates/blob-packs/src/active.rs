@@ -221,21 +221,24 @@ pub(crate) fn sync_loop(shared: &Shared) {
         }
         let mut writer = shared.writer();
         let full = writer.active.tail > shared.options.pack_bytes.min(crate::MAX_PACK_BYTES);
+        // Whoever asked for sealing may have been outrun by a pack that was full.
+        let wanted = !seal.is_empty() && writer.active.tail > FILE_HEADER;
         let stale = writer.active.tail - writer.active.checkpoint > CHECKPOINT;
         if stale {
             writer.active.checkpoint = writer.active.tail;
         }
         drop(writer);
-        if full || !seal.is_empty() {
-            let result = roll(shared);
+        let mut result = Ok(());
+        if full || wanted {
+            result = roll(shared);
             if let Err(error) = &result {
                 tracing::warn!(%error, "active pack could not be sealed");
             }
-            for waiter in seal {
-                let _ = waiter.send(result.clone());
-            }
         } else if stale {
             checkpoint(shared);
+        }
+        for waiter in seal {
+            let _ = waiter.send(result.clone());
         }
     }
 }
@@ -302,7 +305,10 @@ fn roll(shared: &Shared) -> Result<(), StorageError> {
     let io = |error: io::Error| StorageError::io("seal pack", &error);
     let number = shared.take_number()?;
     let next = Active::create(&shared.dir, number, shared.store, &shared.options).map_err(io)?;
-    shared.options.step(Step::Seal).map_err(io)?;
+    if let Err(error) = shared.options.step(Step::Seal) {
+        let _ = files::remove(&files::path(&shared.dir, number, Which::Pack));
+        return Err(io(error));
+    }
     let (sealed, group) = {
         let mut writer = shared.writer();
         // What came in since the last group commit must not be forgotten with the old descriptor.

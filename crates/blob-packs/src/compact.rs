@@ -223,7 +223,8 @@ impl Shared {
             let dead = bytes + garbage;
             let chosen = (dead > 0 && self.is_dead_enough(dead, pack.summary.covered))
                 || (delivered && cold.is_some_and(|age| pack.created + age <= now))
-                || (merge && is_small(&pack));
+                || (merge && is_small(&pack))
+                || pack.summary.covered <= FILE_HEADER; // sealing was interrupted
             let path = files::path(&self.dir, pack.number, Which::Pack);
             if chosen && pack.summary.damage.is_empty() && path.exists() {
                 let pack = pack.clone();
