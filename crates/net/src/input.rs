@@ -7,8 +7,8 @@ use memchr::{memchr, memmem};
 const MAX_DISCARDED_LINE: u64 = 16 << 20;
 /// The same for a block that is too large.
 const MAX_DISCARDED_BLOCK: u64 = 1 << 30;
-/// How much of the end of a line that is too long is kept.
-const TAIL: usize = 64;
+/// How much of either end of a line that is too long is kept.
+const KEPT: usize = 64;
 
 /// Octets waiting to be taken.
 #[derive(Default)]
@@ -23,14 +23,33 @@ pub(crate) struct Input {
 #[derive(Default)]
 struct Discard {
     dropped: u64,
+    head: Vec<u8>,
     tail: Vec<u8>,
+}
+
+/// What is kept of a line that was too long. The two may overlap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// Its first octets: a front may want to know to which command it has to answer.
+    pub head: Bytes,
+    /// Its last octets: a literal may have been announced there.
+    pub tail: Bytes,
+}
+
+impl Excess {
+    fn of(line: &[u8]) -> Self {
+        Self {
+            head: Bytes::copy_from_slice(&line[..line.len().min(KEPT)]),
+            tail: Bytes::copy_from_slice(&line[line.len().saturating_sub(KEPT)..]),
+        }
+    }
 }
 
 /// Why no line or block can be had.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// Over the limit; thrown away up to its end. Of a line, the last octets.
-    TooLong(Bytes),
+    /// Over the limit; thrown away up to its end.
+    TooLong(Excess),
     /// Over the limit by so much that reading on makes no sense.
     Endless,
 }
@@ -84,8 +103,11 @@ impl Input {
                 return Some(Err(Unfit::Endless));
             }
             end?;
-            let tail = self.discard.take().map(|d| d.tail).unwrap_or_default();
-            return Some(Err(Unfit::TooLong(without_line_end(Bytes::from(tail)))));
+            let discard = self.discard.take().unwrap_or_default();
+            return Some(Err(Unfit::TooLong(Excess {
+                head: Bytes::from(discard.head),
+                tail: without_line_end(Bytes::from(discard.tail)),
+            })));
         }
         let Some(end) = end else {
             // The carriage return does not count.
@@ -97,8 +119,7 @@ impl Input {
         };
         let line = without_line_end(self.split_to(end + 1));
         if line.len() > max {
-            let tail = Bytes::copy_from_slice(&line[line.len().saturating_sub(TAIL)..]);
-            return Some(Err(Unfit::TooLong(tail)));
+            return Some(Err(Unfit::TooLong(Excess::of(&line))));
         }
         Some(Ok(line))
     }
@@ -107,9 +128,11 @@ impl Input {
 impl Discard {
     fn drop(&mut self, octets: &[u8]) {
         self.dropped = self.dropped.saturating_add(octets.len() as u64);
-        let recent = &octets[octets.len().saturating_sub(TAIL + 2)..];
+        let missing = KEPT.saturating_sub(self.head.len()).min(octets.len());
+        self.head.extend_from_slice(&octets[..missing]);
+        let recent = &octets[octets.len().saturating_sub(KEPT + 2)..];
         self.tail.extend_from_slice(recent);
-        let surplus = self.tail.len().saturating_sub(TAIL + 2);
+        let surplus = self.tail.len().saturating_sub(KEPT + 2);
         self.tail.drain(..surplus);
     }
 }
@@ -183,7 +206,7 @@ impl DotBlock {
         input.clear_scan();
         input.advance(3);
         if self.dropped.is_some() {
-            return Err(Unfit::TooLong(Bytes::new()));
+            return Err(Unfit::TooLong(Excess::default()));
         }
         if self.dots > 0 {
             unstuff(&mut block);
@@ -278,9 +301,11 @@ mod tests {
             assert!(input.buf.len() <= 5);
         }
         input.buf.extend_from_slice(b"{3}\r\nnext\r\n");
-        assert!(
-            matches!(input.take_line(4), Some(Err(Unfit::TooLong(tail))) if tail.ends_with(b"0{3}"))
-        );
+        let Some(Err(Unfit::TooLong(excess))) = input.take_line(4) else {
+            panic!("not too long");
+        };
+        assert!(excess.head.starts_with(b"1234567890"));
+        assert!(excess.tail.ends_with(b"0{3}"));
         assert_eq!(input.take_line(4), Some(Ok(Bytes::from_static(b"next"))));
         assert_eq!(input.take_line(4), None);
     }
@@ -308,7 +333,7 @@ mod tests {
         assert_eq!(input.take_line(5), Some(Ok(Bytes::from_static(b"fi\rve"))));
         assert_eq!(
             input.take_line(4),
-            Some(Err(Unfit::TooLong(Bytes::from_static(b"12345"))))
+            Some(Err(Unfit::TooLong(Excess::of(b"12345"))))
         );
         assert!(!input.has_line());
         assert_eq!(input.take_line(4), None);
@@ -364,7 +389,7 @@ mod tests {
     #[test]
     fn a_block_over_the_limit_is_read_to_its_end() {
         let (result, rest) = block(b"12345\r\n67\r\n..\r\n.\r\nnext", 8).expect("has an end");
-        assert_eq!(result, Err(Unfit::TooLong(Bytes::new())));
+        assert_eq!(result, Err(Unfit::TooLong(Excess::default())));
         assert_eq!(rest, b"next");
         // Stuffed dots do not count.
         let (result, _) = block(b"..\r\n..\r\n.\r\n", 6).expect("has an end");

@@ -15,6 +15,7 @@ mod tls;
 mod wire;
 
 pub use conn::{Conn, Layer, Peer, TlsInfo};
+pub use input::Excess;
 pub use limits::Refused;
 pub use listener::{BindError, Context, Front, Listener, ListenerConfig, Local, TlsMode, UnixPath};
 pub use metrics::{CommandTimer, ConnState, FrontMetrics, Metrics, Outcome};

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::conn::{Conn, Layer, Peer, TlsInfo};
-use crate::input::{DotBlock, Input, Unfit};
+use crate::input::{DotBlock, Excess, Input, Unfit};
 use crate::metrics::{ConnState, FrontMetrics, OpenConn};
 use crate::output::{Output, SLICES};
 use crate::shutdown::Token;
@@ -58,9 +58,8 @@ impl Default for Timeouts {
 /// over; `Timeout` and `Shutdown` leave the connection usable for a last line.
 #[derive(Debug)]
 pub enum WireError {
-    /// A line over the limit. It has been thrown away up to its end; these are its last octets (a
-    /// front may want to know that a literal was announced there).
-    TooLong(Bytes),
+    /// A line over the limit. It has been thrown away up to its end.
+    TooLong(Excess),
     /// A block over the limit. It has been thrown away up to its end.
     TooLarge,
     /// The peer has closed the connection.
@@ -167,7 +166,7 @@ impl Wire {
         loop {
             if let Some(line) = self.input.take_line(max) {
                 return line.map_err(|unfit| match unfit {
-                    Unfit::TooLong(tail) => WireError::TooLong(tail),
+                    Unfit::TooLong(excess) => WireError::TooLong(excess),
                     Unfit::Endless => WireError::Gone,
                 });
             }

@@ -36,9 +36,9 @@ impl Front for Echo {
             match self.command(&mut wire, &context).await {
                 Ok(true) => {}
                 Ok(false) => break "goodbye",
-                Err(WireError::TooLong(tail)) => {
+                Err(WireError::TooLong(excess)) => {
                     wire.write(b"too long ..");
-                    wire.write(&tail);
+                    wire.write(&excess.tail);
                     wire.write(b"\r\n");
                 }
                 Err(WireError::TooLarge) => wire.write(b"too large\r\n"),
