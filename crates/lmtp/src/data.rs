@@ -12,8 +12,8 @@ use crate::session::{Session, Stop};
 /// Octets of a refused chunk we are ready to read and forget.
 const MAX_SKIP: u64 = 1 << 30;
 
-/// `DATA` (RFC 5321 4.1.1.4). The end is CRLF "." CRLF and nothing else; octets are kept as they are
-/// apart from dot-stuffing.
+/// `DATA` (RFC 5321 4.1.1.4). The end is CRLF "." CRLF and nothing else; octets are kept as they
+/// are apart from dot-stuffing.
 pub(crate) async fn data(session: &mut Session, _: &[u8]) -> Answer {
     let Some(transaction) = &session.transaction else {
         return Ok(Some(Reply::MAIL_FIRST));

@@ -1,7 +1,8 @@
 //! The LMTP front (RFC 2033): mail comes in, one reply per recipient, one stored copy for all.
 //!
-//! A 250 after the data means that the message is on stable storage in that recipient's mailbox. What one
-//! recipient meets disturbs no other. [`Lmtp`] is the [`net::Front`]; [`registry`] lists the commands.
+//! A 250 after the data means that the message is on stable storage in that recipient's mailbox.
+//! What one recipient meets disturbs no other. [`Lmtp`] is the [`net::Front`]; [`registry`] lists
+//! the commands.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -32,7 +33,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Whether a recipient over quota is told to try again (452) instead of bounced (552).
     pub over_quota_temporary: bool,
-    /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to INBOX.
+    /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to
+    /// INBOX.
     pub create_folders: bool,
     /// Recipients in one transaction.
     pub max_recipients: usize,

@@ -1,9 +1,11 @@
 //! The POP3 front: RFC 1939 with CAPA, STLS, SASL, pipelining and response codes.
 //!
-//! A session is a snapshot of one mailbox at login (DESIGN 5): numbers, sizes and contents stay until QUIT
-//! whatever IMAP does meanwhile, nothing is locked, and only QUIT changes anything, in one durable commit.
+//! A session is a snapshot of one mailbox at login (DESIGN 5): numbers, sizes and contents stay
+//! until QUIT whatever IMAP does meanwhile, nothing is locked, and only QUIT changes anything, in
+//! one durable commit.
 //!
-//! [`Pop3`] is the [`net::Front`]; [`registry`] is the list of commands everything else is derived from.
+//! [`Pop3`] is the [`net::Front`]; [`registry`] is the list of commands everything else is derived
+//! from.
 #![forbid(unsafe_code)]
 
 mod bodies;

@@ -65,8 +65,8 @@ impl Maildrop {
         self.octets
     }
 
-    /// The message of an argument; refused when it is not a number, or names no message, or one that
-    /// is deleted.
+    /// The message of an argument; refused when it is not a number, or names no message, or one
+    /// that is deleted.
     pub(crate) fn find(&self, argument: &[u8]) -> Result<(Place, Row), Refusal> {
         let number = number(argument)?;
         let index = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
@@ -89,8 +89,8 @@ impl Maildrop {
             .filter(|(place, _)| !self.deleted.contains(*place))
     }
 
-    /// The messages from `place` on that are not deleted: the first in any case, then as many as fit
-    /// into `octets`, at most `limit`.
+    /// The messages from `place` on that are not deleted: the first in any case, then as many as
+    /// fit into `octets`, at most `limit`.
     pub(crate) fn run(&self, place: Place, octets: u64, limit: usize) -> Vec<(Place, Row)> {
         let mut sum = 0u64;
         let rows = self.view.rows_at(place.0, place.0.saturating_add(limit));

@@ -1,4 +1,5 @@
-//! The commands: one row each. Dispatch, state checks, argument counts and metric labels read this list.
+//! The commands: one row each. Dispatch, state checks, argument counts and metric labels read this
+//! list.
 
 use std::future::Future;
 use std::ops::RangeInclusive;
