@@ -109,6 +109,7 @@ macro_rules! __meta_cases {
                 deletes_and_links_tick_too
                 every_watch_of_an_account_ticks
                 many_accounts_are_watched_apart
+                a_burst_of_commits_loses_no_last_tick
                 what_was_committed_is_visible_at_the_tick
                 ticks_end_with_the_store
                 a_watch_of_the_reopened_store_ticks

@@ -3,30 +3,39 @@
 use crate::conformance::support::{A, bytes, hash};
 use crate::conformance::{MetaCase, MetaHarness};
 use crate::{Batch, ErrorKind, MetaStore};
-use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use types::{AccountId, EmailId};
 
-/// Runs `count` tasks that start together; their results, in order.
+/// Runs `count` tasks at once; their results, in order.
 async fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     count: usize,
     task: impl Fn(usize) -> F,
 ) -> Vec<T> {
-    let barrier = Arc::new(Barrier::new(count));
-    let mut running = Vec::new();
-    for number in 0..count {
-        let (barrier, task) = (Arc::clone(&barrier), task(number));
-        running.push(tokio::spawn(async move {
-            barrier.wait().await;
-            task.await
-        }));
-    }
+    let running: Vec<_> = (0..count)
+        .map(|number| tokio::spawn(task(number)))
+        .collect();
     let mut results = Vec::new();
     for task in running {
         results.push(task.await.expect("the task ends"));
     }
     results
+}
+
+/// Brings racers to the line, round by round. They come running: being woken would take longer than
+/// the race.
+#[derive(Default)]
+struct Line(AtomicUsize);
+
+impl Line {
+    /// Returns when all `racers` have come as often as this one.
+    async fn meet(&self, racers: usize) {
+        let place = self.0.fetch_add(1, Ordering::SeqCst);
+        let all_here = (place / racers + 1) * racers;
+        while self.0.load(Ordering::SeqCst) < all_here {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Whether the batch was applied; anything but success and `Conflict` is a failure.
@@ -41,30 +50,50 @@ async fn wins(store: &impl MetaStore, account: AccountId, batch: Batch) -> bool 
     }
 }
 
-/// Many rounds of `racers` tasks that all commit the batch `prepare` makes for (round, racer); exactly one may
-/// win, and the key "key" must then hold what it put there: its number.
+const ROUNDS: usize = 400;
+
+/// In every round `racers` tasks commit at once what `prepare` makes for (round, racer), of which
+/// exactly one may be applied; who that was in each round.
 async fn race<H: MetaHarness>(
     case: &MetaCase<H>,
     racers: usize,
-    prepare: impl Fn(usize, usize) -> Batch,
-) {
-    for round in 0..200 {
-        let won = together(racers, |racer| {
-            let (store, batch) = (case.store(), prepare(round, racer));
-            async move { wins(&*store, A, batch).await }
-        })
-        .await;
-        let winners: Vec<usize> = (0..racers).filter(|racer| won[*racer]).collect();
-        let [winner] = winners[..] else {
-            panic!("round {round}: winners are {winners:?}");
+    prepare: fn(usize, usize) -> Batch,
+) -> Vec<usize> {
+    let line = Arc::new(Line::default());
+    let won = together(racers, |racer| {
+        let (store, line) = (case.store(), Arc::clone(&line));
+        async move {
+            let mut won = Vec::new();
+            for round in 0..ROUNDS {
+                let batch = prepare(round, racer);
+                line.meet(racers).await;
+                won.push(wins(&*store, A, batch).await);
+            }
+            won
+        }
+    })
+    .await;
+    let winner = |round: usize| {
+        let of_round: Vec<usize> = (0..racers).filter(|racer| won[*racer][round]).collect();
+        let [winner] = of_round[..] else {
+            panic!("round {round}: winners are {of_round:?}");
         };
+        winner
+    };
+    (0..ROUNDS).map(winner).collect()
+}
+
+/// Each round's key holds the number of who won it.
+async fn check_winners<H: MetaHarness>(case: &MetaCase<H>, winners: Vec<usize>) {
+    for (round, winner) in winners.into_iter().enumerate() {
         let value = case.get(A, format!("key {round}")).await;
         assert_eq!(value, Some(bytes(&winner.to_string())), "round {round}");
     }
+    assert_eq!(case.all(A).await.len(), ROUNDS);
 }
 
 pub async fn of_two_on_an_absent_key_one_wins<H: MetaHarness>(case: &mut MetaCase<H>) {
-    race(case, 2, |round, racer| {
+    let winners = race(case, 2, |round, racer| {
         let key = format!("key {round}");
         let mut batch = Batch::new();
         batch
@@ -73,16 +102,16 @@ pub async fn of_two_on_an_absent_key_one_wins<H: MetaHarness>(case: &mut MetaCas
         batch
     })
     .await;
-    assert_eq!(case.all(A).await.len(), 200);
+    check_winners(case, winners).await;
 }
 
 pub async fn of_many_on_an_equal_value_one_wins<H: MetaHarness>(case: &mut MetaCase<H>) {
     let mut before = Batch::new();
-    for round in 0..200 {
+    for round in 0..ROUNDS {
         before.put(format!("key {round}"), "before");
     }
     case.commit(A, before).await;
-    race(case, 5, |round, racer| {
+    let winners = race(case, 5, |round, racer| {
         let key = format!("key {round}");
         let mut batch = Batch::new();
         batch
@@ -91,22 +120,20 @@ pub async fn of_many_on_an_equal_value_one_wins<H: MetaHarness>(case: &mut MetaC
         batch
     })
     .await;
+    check_winners(case, winners).await;
 }
 
 pub async fn of_two_that_exclude_each_other_one_wins<H: MetaHarness>(case: &mut MetaCase<H>) {
-    // Each requires the absence of what only the other writes: both seeing the state before would win.
-    for round in 0..200 {
-        let won = together(2, |racer| {
-            let store = case.store();
-            let mut batch = Batch::new();
-            batch.require_absent(format!("{round} of {}", 1 - racer));
-            batch.put(format!("{round} of {racer}"), "");
-            async move { wins(&*store, A, batch).await }
-        })
-        .await;
-        assert_ne!(won[0], won[1], "round {round}");
-    }
-    assert_eq!(case.all(A).await.len(), 200);
+    // Each requires the absence of what only the other writes: both seeing the state before would
+    // win.
+    race(case, 2, |round, racer| {
+        let mut batch = Batch::new();
+        batch.require_absent(format!("{round} of {}", 1 - racer));
+        batch.put(format!("{round} of {racer}"), "");
+        batch
+    })
+    .await;
+    assert_eq!(case.all(A).await.len(), ROUNDS);
 }
 
 pub async fn racing_increments_lose_nothing<H: MetaHarness>(case: &mut MetaCase<H>) {
