@@ -1,7 +1,8 @@
 //! What Gatepost's tests share: dialogue scripts, raw line clients, a running server, and mail.
 //!
 //! - [`dialogue`]: `C:`/`S:` scripts over any byte stream, several sessions at once.
-//! - [`Server`]: the `gatepost` binary on loopback, on a directory of its own, killed and restarted at will.
+//! - [`Server`]: the `gatepost` binary on loopback, on a directory of its own, killed and restarted
+//!   at will.
 //! - [`ImapClient`], [`Pop3Client`], [`LmtpClient`]: blocking clients that show every byte.
 //! - [`corpus`]: realistic messages from a seed; [`nasty`]: messages that break careless parsers.
 //! - [`programs`]: the mail clients from Debian that the tests run.

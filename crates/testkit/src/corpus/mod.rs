@@ -72,7 +72,8 @@ impl Corpus {
         for hop in 0..2 + chance.below(3) {
             let _ = write!(
                 out,
-                "Received: from {} (unknown [192.0.2.{}])\r\n\tby {} (Postfix) with ESMTPS id {:010X}\r\n\
+                "Received: from {} (unknown [192.0.2.{}])\r\n\
+                 \tby {} (Postfix) with ESMTPS id {:010X}\r\n\
                  \tfor <{}>; {date}\r\n",
                 words::host(chance),
                 1 + hop,
@@ -129,7 +130,8 @@ impl Corpus {
         let size = self.chance.between(300, 6_000);
         if utf8 {
             out.extend_from_slice(
-                b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+                b"Content-Type: text/plain; charset=utf-8\r\n\
+                  Content-Transfer-Encoding: 8bit\r\n\r\n",
             );
         } else {
             out.extend_from_slice(b"Content-Type: text/plain; charset=us-ascii\r\n\r\n");
@@ -172,7 +174,8 @@ impl Corpus {
                 out,
                 &boundary,
                 &format!(
-                    "Content-Type: {kind};\r\n\tname=\"{name}\"\r\nContent-Disposition: attachment;\r\n\
+                    "Content-Type: {kind};\r\n\tname=\"{name}\"\r\n\
+                     Content-Disposition: attachment;\r\n\
                      \tfilename=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n"
                 ),
             );

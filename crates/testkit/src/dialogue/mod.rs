@@ -21,16 +21,14 @@
 //! EOF:
 //! ```
 //!
-//! | line | meaning |
-//! |---|---|
-//! | `C: text` | send `text` and CRLF. `\r`, `\n` and `\xHH` are bytes; any other backslash is itself |
-//! | `C-: text` | the same without the CRLF |
-//! | `S: text` | the next line the server sends is `text`; `{{regex}}` matches, the rest is literal |
-//! | `S*: text` | lines may come before the one that matches; they are skipped |
-//! | `U: text` | neighbouring `U:` lines are the next lines in any order |
-//! | `EOF:` | the server closes the connection, and sends nothing more |
-//! | `! verb args` | set-up or an event beside the sessions, carried out by the [`Host`] |
-//! | <code>\| text</code> | body: of a `!`, joined by CRLF; of a `C:`, sent after it (`{@` gets its length) |
+//! - `C: text`: send `text` and CRLF. `\r`, `\n` and `\xHH` are bytes; any other backslash is itself.
+//! - `C-: text`: the same without the CRLF.
+//! - `S: text`: the next line of the server is `text`; `{{regex}}` matches, the rest is literal.
+//! - `S*: text`: lines may come before the one that matches; they are skipped.
+//! - `U: text`: neighbouring `U:` lines are the next lines in any order.
+//! - `EOF:`: the server closes the connection, and sends nothing more.
+//! - `! verb args`: set-up or an event beside the sessions, carried out by the [`Host`].
+//! - `| text`: body: of a `!`, joined by CRLF; of a `C:`, sent after it (`{@` gets its length).
 //!
 //! `C[b]:`, `S[b]:` and so on speak of session `b`; without brackets the session is `1`. A session
 //! connects when it is first named. `{{name=regex}}` keeps what it matched and `${name}` gives it
