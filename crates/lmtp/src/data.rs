@@ -152,13 +152,28 @@ async fn take_chunk(session: &mut Session, chunk: Chunk) -> Answer {
 
 /// The same reply for every recipient.
 fn for_each(session: &mut Session, transaction: &Transaction, reply: &Reply) -> Answer {
-    for _ in &transaction.recipients {
-        reply.write(&mut session.wire);
-    }
-    Ok(None)
+    session
+        .front
+        .rejected
+        .inc_by(transaction.recipients.len() as u64);
+    Ok(session.answer_each(transaction.recipients.iter().map(|_| reply)))
 }
 
 impl Session {
+    /// Writes all replies but the last, which is the answer of the command.
+    pub(crate) fn answer_each<'r>(
+        &mut self,
+        replies: impl Iterator<Item = &'r Reply>,
+    ) -> Option<Reply> {
+        let mut last: Option<&Reply> = None;
+        for reply in replies {
+            if let Some(before) = last.replace(reply) {
+                before.write(&mut self.wire);
+            }
+        }
+        last.cloned()
+    }
+
     fn max_message(&self) -> usize {
         let max = self.front.deps.mail.options().max_message_bytes;
         usize::try_from(max).unwrap_or(usize::MAX)

@@ -62,13 +62,13 @@ pub(crate) async fn deliver(
     };
     let delivered = replies.iter().filter(|reply| reply.is_positive()).count();
     session.front.delivered.inc_by(delivered as u64);
-    for target in target_of {
-        replies
-            .get(target)
-            .unwrap_or(&Reply::UNAVAILABLE)
-            .write(&mut session.wire);
-    }
-    Ok(None)
+    session
+        .front
+        .rejected
+        .inc_by((replies.len() - delivered) as u64);
+    let missing = Reply::UNAVAILABLE;
+    let of = |target: usize| replies.get(target).unwrap_or(&missing);
+    Ok(session.answer_each(target_of.into_iter().map(of)))
 }
 
 /// The recipients that name different mailboxes, and for each recipient which of them it is: who is

@@ -85,14 +85,21 @@ pub fn command_table() -> impl Iterator<Item = (&'static str, &'static str, &'st
 /// The front.
 pub struct Lmtp {
     deps: Deps,
+    /// Copies in mailboxes, and copies that could not be made after the data was taken.
     delivered: IntCounter,
+    rejected: IntCounter,
 }
 
 impl Lmtp {
     /// Over an engine, with settings.
     pub fn new(deps: Deps) -> Arc<Self> {
         let delivered = deps.metrics.messages("delivered");
-        Arc::new(Self { deps, delivered })
+        let rejected = deps.metrics.messages("rejected");
+        Arc::new(Self {
+            deps,
+            delivered,
+            rejected,
+        })
     }
 }
 

@@ -183,6 +183,14 @@ async fn store_trouble_is_451_for_those_it_meets_and_leaves_nothing() {
     for (reply, held) in replies.iter().zip(held) {
         assert_eq!(reply.starts_with("250"), held == 1);
     }
+    let text = String::from_utf8(rig.metrics.render()).expect("text");
+    for line in [
+        "gatepost_messages_total{action=\"delivered\",protocol=\"lmtp\"} 1",
+        "gatepost_messages_total{action=\"rejected\",protocol=\"lmtp\"} 3",
+        "gatepost_commands_total{command=\"DATA\",protocol=\"lmtp\",result=\"error\"}",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
     // A recipient that cannot be looked at now.
     assert!(client.command("MAIL FROM:<>").await.starts_with("250"));
     rig.meta_faults.fail_every(None, ErrorKind::Unavailable);

@@ -63,6 +63,17 @@ impl Bodies {
         &self.account
     }
 
+    /// Whether memory is held for messages nobody asked for yet.
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.ready.is_empty() || self.ahead.is_some()
+    }
+
+    /// Gives that memory back.
+    pub(crate) fn forget(&mut self) {
+        self.ready = VecDeque::new();
+        self.ahead = None;
+    }
+
     /// The body of a message. `pipelined` says that more commands wait: likely for what follows.
     pub(crate) async fn take(
         &mut self,

@@ -1,6 +1,7 @@
 //! One connection: reading commands, dispatching them, ending well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::sasl;
 use bytes::Bytes;
@@ -18,6 +19,9 @@ const MAX_COMMAND: usize = 1024;
 const MAX_AUTH_COMMAND: usize = sasl::MAX_LINE + 64;
 /// Octets written before they are pushed to the client in the middle of a long answer.
 pub(crate) const HIGH_WATER: usize = 256 << 10;
+
+/// How long bodies read ahead wait for a client that goes through the maildrop in order.
+const KEEP_BODIES: Duration = Duration::from_secs(5);
 
 /// One client.
 pub(crate) struct Session {
@@ -115,7 +119,7 @@ impl Session {
             State::Authorization { .. } => MAX_AUTH_COMMAND,
             State::Transaction(_) => MAX_COMMAND,
         };
-        let line = match self.wire.line(max).await {
+        let line = match self.line(max).await {
             Ok(line) => line,
             Err(WireError::TooLong(_)) => return self.unparsed(&Refusal::TOO_LONG),
             Err(error) => return Err(Stop::Wire(error)),
@@ -127,6 +131,20 @@ impl Session {
             Ok((spec, _)) => self.command(spec, &line).await,
             Err(refusal) => self.unparsed(&refusal),
         }
+    }
+
+    /// The next line. Bodies that were read ahead are given up when the client pauses.
+    async fn line(&mut self, max: usize) -> Result<Bytes, WireError> {
+        if let State::Transaction(transaction) = &mut self.state
+            && transaction.bodies.holds_any()
+            && !self.wire.has_buffered_line()
+        {
+            match tokio::time::timeout(KEEP_BODIES, self.wire.line(max)).await {
+                Ok(line) => return line,
+                Err(_) => transaction.bodies.forget(),
+            }
+        }
+        self.wire.line(max).await
     }
 
     async fn command(&mut self, spec: &'static Spec, line: &Bytes) -> Answer {
