@@ -136,7 +136,8 @@ mod tests {
     fn cases_are_the_words_in_the_inner_braces() {
         let text = "macro_rules! __meta_cases {\n ($m:ident) => {\n\
                     $crate::__expand_cases! { $m\n\
-                    get { // c\n a\n b\n }\n scan { c }\n }\n };\n}\nmacro_rules! other { { { d } } }";
+                    get { // c\n a\n b\n }\n scan { c }\n }\n };\n}\n\
+                    macro_rules! other { { { d } } }";
         assert_eq!(
             cases(text, "__meta_cases").into_iter().collect::<Vec<_>>(),
             ["a", "b", "c"]

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn test_modules_are_no_production_code() {
-        let text = "fn a() {}\n#[cfg(test)]\nuse b;\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n    b\n}\nfn c() {}\n";
+        let text = "fn a() {}\n#[cfg(test)]\nuse b;\n\
+                    #[cfg(test)]\n#[allow(x)]\nmod tests {\n    b\n}\nfn c() {}\n";
         let source = Source {
             path: "crates/a/src/lib.rs".into(),
             text: text.into(),

@@ -21,7 +21,8 @@
 //! EOF:
 //! ```
 //!
-//! - `C: text`: send `text` and CRLF. `\r`, `\n` and `\xHH` are bytes; any other backslash is itself.
+//! - `C: text`: send `text` and CRLF. `\r`, `\n` and `\xHH` are bytes; any other backslash
+//!   is itself.
 //! - `C-: text`: the same without the CRLF.
 //! - `S: text`: the next line of the server is `text`; `{{regex}}` matches, the rest is literal.
 //! - `S*: text`: lines may come before the one that matches; they are skipped.
