@@ -1,7 +1,7 @@
 //! Which packs there are, as readers see them: an immutable list, replaced when a pack is sealed or
 //! compacted.
 
-use crate::files::{OpenFiles, Which};
+use crate::files::{OpenFiles, Patience, Which};
 use crate::format::{FILE_HEADER, FileHeader, Kind, StoreId};
 use crate::index::{self, IndexFile, Map, Slot, Summary};
 use crate::scan::{self, Found};
@@ -99,6 +99,7 @@ impl Sealed {
         dir: &Path,
         store: StoreId,
         files: &OpenFiles,
+        patience: Patience,
     ) -> io::Result<Option<Slot>> {
         let index = match &*self.index.read().unwrap_or_else(PoisonError::into_inner) {
             Index::Memory(map) => return Ok(map.get(hash).copied()),
@@ -106,8 +107,8 @@ impl Sealed {
             Index::File(file) => file.clone(),
         };
         let file = files.open(self.number, Which::Index);
-        match file.and_then(|file| index.find(&file, hash)) {
-            Err(error) if is_damage(&error) => {
+        match file.and_then(|file| index.find(&file, hash, patience)) {
+            Err(error) if is_damage(&error) && patience == Patience::Wait => {
                 Ok(self.rebuild(dir, store, files)?.get(hash).copied())
             }
             other => other,

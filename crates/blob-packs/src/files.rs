@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -139,6 +140,20 @@ pub(crate) fn read_into(
     // Spare capacity may be more than was asked for.
     buffer.truncate(start + have.min(len));
     Ok(())
+}
+
+/// Reads over `buffer` and answers how many bytes; fewer only at the end of the file.
+pub(crate) fn read_over(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut have = 0;
+    while let Some(rest) = buffer.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + have as u64) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(have)
 }
 
 /// Files held open at most.

@@ -1,7 +1,7 @@
 //! Where the records of a pack are, by hash: in memory while the pack grows, in a sorted `.idx` file
 //! behind a bloom filter once it is sealed. Everything here can be rebuilt from the pack.
 
-use crate::files::{self, Which};
+use crate::files::{self, Patience, Which};
 use crate::format::{self, StoreId, array, u32_at, u64_at};
 use std::collections::HashMap;
 use std::fs::File;
@@ -240,14 +240,19 @@ impl IndexFile {
 
     /// Searches the sorted blocks, guessing by interpolation: hashes are evenly spread, so the first
     /// guess is off by one or two blocks at most. `InvalidData` when a block is damaged.
-    pub(crate) fn find(&self, file: &File, hash: &BlobHash) -> io::Result<Option<Slot>> {
+    pub(crate) fn find(
+        &self,
+        file: &File,
+        hash: &BlobHash,
+        patience: Patience,
+    ) -> io::Result<Option<Slot>> {
         let (mut low, mut high) = (0u64, u64::from(self.blocks));
         let key = u64::from_be_bytes(array(&hash.0, 0));
         let mut guess = ((u128::from(key) * u128::from(high)) >> 64) as u64;
         let mut step = 1;
         while low < high {
             guess = guess.clamp(low, high - 1);
-            let block = self.block(file, guess)?;
+            let block = self.block(file, guess, patience)?;
             if *hash < block.hash(0) {
                 high = guess;
                 guess = guess.saturating_sub(step);
@@ -266,15 +271,17 @@ impl IndexFile {
     pub(crate) fn map(&self, file: &File) -> io::Result<Map> {
         let mut map = Map::with_capacity(self.summary.entries as usize);
         for number in 0..u64::from(self.blocks) {
-            let block = self.block(file, number)?;
+            let block = self.block(file, number, Patience::Wait)?;
             map.extend((0..block.len()).map(|i| (block.hash(i), block.slot(i))));
         }
         Ok(map)
     }
 
-    fn block(&self, file: &File, number: u64) -> io::Result<Block> {
+    fn block(&self, file: &File, number: u64, patience: Patience) -> io::Result<Block> {
         let offset = self.first_block + number * BLOCK as u64;
-        Block::decode(files::read_at(file, offset, BLOCK)?).ok_or_else(damaged)
+        let mut bytes = Vec::new();
+        files::read_into(file, offset, BLOCK, &mut bytes, patience)?;
+        Block::decode(bytes).ok_or_else(damaged)
     }
 }
 
@@ -340,13 +347,16 @@ mod tests {
             for i in 0..n {
                 assert!(index.may_hold(&hash(i)));
                 assert_eq!(
-                    index.find(&file, &hash(i)).expect("read"),
+                    index.find(&file, &hash(i), Patience::Wait).expect("read"),
                     Some(map[&hash(i)])
                 );
             }
             let others = n + 1..n + 10_001;
             for i in others.clone().take(300) {
-                assert_eq!(index.find(&file, &hash(i)).expect("read"), None);
+                assert_eq!(
+                    index.find(&file, &hash(i), Patience::Wait).expect("read"),
+                    None
+                );
             }
             let fooled = others.filter(|i| index.may_hold(&hash(*i))).count();
             assert!(fooled < 200, "{fooled} of 10000 for {n} entries");

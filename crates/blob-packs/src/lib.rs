@@ -10,14 +10,15 @@
 //! | `store.rs` | the trait, opening handles, locks |
 //! | `open.rs` | from files to a running store |
 //! | `put.rs`, `active.rs` | appending and the group commit |
-//! | `read.rs` | one record, a range, many in disk order |
-//! | `compact.rs` | space really returned |
+//! | `read.rs`, `buffers.rs` | one record, a range, many in disk order; memory of large reads used again |
+//! | `compact.rs`, `rewrite.rs` | space really returned |
 //! | `catalog.rs`, `index.rs` | which packs there are, where a hash lies |
 //! | `released.rs` | what nobody links to any more |
 //! | `format.rs`, `scan.rs`, `files.rs` | bytes of a pack, reading one from front to back, files |
 #![forbid(unsafe_code)]
 
 mod active;
+mod buffers;
 mod catalog;
 mod compact;
 mod files;
@@ -28,6 +29,7 @@ mod options;
 mod put;
 mod read;
 mod released;
+mod rewrite;
 mod scan;
 mod store;
 

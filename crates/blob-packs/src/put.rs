@@ -4,6 +4,7 @@ use crate::active::Writer;
 use crate::catalog::Catalog;
 use crate::files::Patience;
 use crate::format::{self, FLAG_NOTE};
+use crate::index::Slot;
 use crate::read::{Miss, Record, not_found};
 use crate::released::Location;
 use crate::store::{Shared, hint_of};
@@ -149,7 +150,7 @@ impl Shared {
     ) -> Option<Copy> {
         catalog.sealed.iter().rev().find_map(|pack| {
             // An index that cannot be read hides a copy; storing a second one is always right.
-            let found = pack.find(hash, &self.dir, self.store, &self.files);
+            let found = pack.find(hash, &self.dir, self.store, &self.files, Patience::Wait);
             let at = Location {
                 pack: pack.number,
                 offset: found.ok().flatten()?.offset,
@@ -178,8 +179,7 @@ impl Shared {
     }
 
     /// Marks every copy dead.
-    pub(crate) fn release(&self, hash: &BlobHash) -> Result<(), StorageError> {
-        let places = self.locate(hash)?;
+    pub(crate) fn release(&self, places: Vec<(Location, Slot)>) -> Result<(), StorageError> {
         let since = u32::try_from(self.options.seconds()).unwrap_or(u32::MAX);
         let mut writer = self.writer();
         writer.check()?;
@@ -197,7 +197,7 @@ impl Shared {
 
     /// Checks the copy that reads are answered from, down to its BLAKE3.
     pub(crate) fn verify(&self, hash: &BlobHash) -> Result<(), StorageError> {
-        let places = self.locate(hash)?;
+        let places = self.locate(hash, Patience::Wait)?;
         let mut damage = None;
         for (at, slot) in places {
             let expect = u64::from(slot.size);

@@ -20,7 +20,7 @@ const FIRST_READ: u64 = 1 << 20;
 /// Bytes between two records of a bulk read that are rather read than skipped.
 const GAP: u64 = 64 << 10;
 /// Bytes of one read of a bulk read, unless one record is larger.
-const BULK: u64 = 4 << 20;
+const BULK: u64 = 1 << 20;
 
 /// Why a record could not be read where it was looked for.
 pub(crate) enum Miss {
@@ -208,9 +208,15 @@ impl Shared {
         self.range(at, &blob.hash, range, patience)
     }
 
-    /// Reads where the hint says, else wherever the blob is now. May wait for the disk.
-    pub(crate) fn read(&self, blob: &BlobRef, range: Range<u32>) -> Result<Bytes, StorageError> {
-        let mut damage = match self.read_hinted(blob, &range, Patience::Wait) {
+    /// Reads where the hint says, else wherever the blob is now. Without the patience to wait, an error
+    /// means only that it could not be done from the page cache.
+    pub(crate) fn read(
+        &self,
+        blob: &BlobRef,
+        range: &Range<u32>,
+        patience: Patience,
+    ) -> Result<Bytes, StorageError> {
+        let mut damage = match self.read_hinted(blob, range, patience) {
             Ok(bytes) => return Ok(bytes),
             Err(Miss::Failed(error)) => return Err(error),
             Err(Miss::Damaged(what)) => Some(what),
@@ -218,7 +224,7 @@ impl Shared {
         };
         // A copy can move between looking it up and reading it, once per compaction: look again.
         for _ in 0..3 {
-            let places = self.locate(&blob.hash)?;
+            let places = self.locate(&blob.hash, patience)?;
             let mut moved = false;
             for (at, slot) in places {
                 let current = BlobRef {
@@ -226,7 +232,7 @@ impl Shared {
                     size: slot.size,
                     hint: hint_of(at),
                 };
-                match self.read_hinted(&current, &range, Patience::Wait) {
+                match self.read_hinted(&current, range, patience) {
                     Ok(bytes) => return Ok(bytes),
                     Err(Miss::Failed(error)) => return Err(error),
                     Err(Miss::Damaged(what)) => damage = Some(what),
@@ -244,7 +250,11 @@ impl Shared {
     }
 
     /// Where copies of a blob are, the newest first.
-    pub(crate) fn locate(&self, hash: &BlobHash) -> Result<Vec<(Location, Slot)>, StorageError> {
+    pub(crate) fn locate(
+        &self,
+        hash: &BlobHash,
+        patience: Patience,
+    ) -> Result<Vec<(Location, Slot)>, StorageError> {
         let (active, catalog) = {
             let writer = self.writer();
             let slot = writer.active.map.get(hash).copied();
@@ -262,7 +272,7 @@ impl Shared {
         };
         let mut places: Vec<_> = active.into_iter().collect();
         for pack in catalog.sealed.iter().rev() {
-            let found = pack.find(hash, &self.dir, self.store, &self.files);
+            let found = pack.find(hash, &self.dir, self.store, &self.files, patience);
             match found {
                 Ok(Some(slot)) => places.push((
                     Location {
@@ -298,7 +308,7 @@ impl Shared {
             }
             for (_, i) in run {
                 if let (Some(blob), Some(answer @ None)) = (blobs.get(*i), answers.get_mut(*i)) {
-                    *answer = Some(self.read(blob, 0..blob.size));
+                    *answer = Some(self.read(blob, &(0..blob.size), Patience::Wait));
                 }
             }
         }
@@ -317,7 +327,7 @@ impl Shared {
         if exists {
             return blob.hint;
         }
-        match self.locate(&blob.hash) {
+        match self.locate(&blob.hash, Patience::Wait) {
             Ok(places) => places.first().map_or(0, |(at, _)| hint_of(*at)),
             Err(_) => 0,
         }
@@ -335,10 +345,12 @@ impl Shared {
         let Ok(file) = self.open_pack(pack) else {
             return;
         };
-        let Ok(bytes) = files::read_at(&file, span.start, (span.end - span.start) as usize) else {
+        let len = (span.end - span.start) as usize;
+        let mut buffer = self.buffers.take(len);
+        let Ok(used) = files::read_over(&file, span.start, &mut buffer[..len]) else {
             return;
         };
-        let bytes = Bytes::from(bytes);
+        let bytes = self.buffers.lend(buffer, used);
         for (hint, i) in run {
             let (Some(at), Some(blob)) = (location_of(*hint), blobs.get(*i)) else {
                 continue;

@@ -1,9 +1,11 @@
 //! The store: what its parts share, and the trait.
 
 use crate::active::{self, Writer};
+use crate::buffers::Buffers;
 use crate::catalog::{Catalog, Sealed};
 use crate::files::{OpenFiles, Patience, Which};
 use crate::format::{self, FILE_HEADER, StoreId};
+use crate::index::Slot;
 use crate::options::{Options, Progress};
 use crate::read::plausible;
 use crate::released::Location;
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) store: StoreId,
     pub(crate) options: Options,
     pub(crate) files: OpenFiles,
+    pub(crate) buffers: Buffers,
     closed: AtomicBool,
     catalog: RwLock<Arc<Catalog>>,
     writer: Mutex<Writer>,
@@ -88,6 +91,7 @@ impl Shared {
     ) -> Self {
         Self {
             files: OpenFiles::new(dir.clone()),
+            buffers: Buffers::default(),
             dir,
             store,
             options,
@@ -313,6 +317,18 @@ impl PackStore {
     }
 }
 
+impl PackStore {
+    /// Where copies of a blob are: off the async threads if the page cache does not know.
+    async fn locate(&self, hash: &BlobHash) -> Result<Vec<(Location, Slot)>, StorageError> {
+        self.shared.check_open()?;
+        if let Ok(places) = self.shared.locate(hash, Patience::PageCacheOnly) {
+            return Ok(places);
+        }
+        let (shared, hash) = (self.shared.clone(), *hash);
+        blocking(move || shared.locate(&hash, Patience::Wait)).await?
+    }
+}
+
 impl Drop for PackStore {
     fn drop(&mut self) {
         self.shared.stop();
@@ -394,12 +410,12 @@ impl BlobStore for PackStore {
         let shared = &self.shared;
         shared.check_open()?;
         if range.end.saturating_sub(range.start) <= INLINE_READ
-            && let Ok(bytes) = shared.read_hinted(blob, &range, Patience::PageCacheOnly)
+            && let Ok(bytes) = shared.read(blob, &range, Patience::PageCacheOnly)
         {
             return Ok(bytes);
         }
         let (shared, blob) = (shared.clone(), *blob);
-        blocking(move || shared.read(&blob, range)).await?
+        blocking(move || shared.read(&blob, &range, Patience::Wait)).await?
     }
 
     async fn get_many(&self, blobs: &[BlobRef]) -> Vec<Result<Bytes, StorageError>> {
@@ -415,23 +431,17 @@ impl BlobStore for PackStore {
     }
 
     async fn stat(&self, hash: &BlobHash) -> Result<Option<BlobRef>, StorageError> {
-        self.shared.check_open()?;
-        let (shared, hash) = (self.shared.clone(), *hash);
-        let places = blocking(move || shared.locate(&hash)).await??;
+        let places = self.locate(hash).await?;
         Ok(places.first().map(|(at, slot)| BlobRef {
-            hash,
+            hash: *hash,
             size: slot.size,
             hint: hint_of(*at),
         }))
     }
 
     async fn release(&self, hash: &BlobHash) -> Result<(), StorageError> {
-        self.shared.check_open()?;
-        if !self.shared.may_be_there(hash) {
-            return Ok(());
-        }
-        let (shared, hash) = (self.shared.clone(), *hash);
-        blocking(move || shared.release(&hash)).await?
+        let places = self.locate(hash).await?;
+        self.shared.release(places)
     }
 
     async fn verify(&self, hash: &BlobHash) -> Result<(), StorageError> {

@@ -313,7 +313,7 @@ async fn a_crash_at_any_step_loses_nothing() {
         })
         .collect();
     let blobs = fill(&store, &bodies).await;
-    let alive = |i: usize| i % 3 == 0;
+    let alive = |i: usize| i.is_multiple_of(3);
     copies.lock().expect("lock").clear();
     for (i, blob) in blobs.iter().enumerate() {
         if !alive(i) {
@@ -507,7 +507,7 @@ async fn damaged_records_stay_damaged_when_they_are_moved() {
         for (i, (blob, body)) in blobs.iter().zip(&bodies).enumerate() {
             match (i, get(&store, blob).await) {
                 (0 | 5 | 9, found) => {
-                    assert_eq!(found.expect_err("gone").kind, ErrorKind::NotFound)
+                    assert_eq!(found.expect_err("gone").kind, ErrorKind::NotFound);
                 }
                 (4, found) => assert_eq!(found.expect_err("bad").kind, ErrorKind::Corrupt),
                 (_, found) => assert!(found.expect("sound") == *body),
