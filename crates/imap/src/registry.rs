@@ -71,7 +71,7 @@ static BASE: Extension = Extension {
         &cmd::store::SPEC,
         &cmd::copy::SPEC,
     ],
-    fetch_items: fetch::ITEMS,
+    fetch_items: &fetch::ITEMS,
     status_items: cmd::status::ITEMS,
     ..Extension::EMPTY
 };
@@ -150,7 +150,7 @@ pub fn status_item(name: &[u8]) -> Option<&'static StatusItem> {
 pub fn fetch_item(name: &[u8]) -> Option<&'static fetch::FetchItem> {
     let mut items = EXTENSIONS
         .iter()
-        .flat_map(|extension| extension.fetch_items);
+        .flat_map(|extension| extension.fetch_items.iter().copied().flatten());
     items.find(|item| item.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
@@ -215,7 +215,13 @@ mod tests {
     fn every_item_and_capability_has_one_row() {
         let mut names = HashSet::new();
         for extension in EXTENSIONS {
-            for name in extension.fetch_items.iter().map(|i| i.name) {
+            for name in extension
+                .fetch_items
+                .iter()
+                .copied()
+                .flatten()
+                .map(|i| i.name)
+            {
                 assert!(names.insert(format!("fetch {name}")), "{name} twice");
             }
             for name in extension.status_items.iter().map(|i| i.name) {

@@ -1,18 +1,20 @@
-//! One connection: read a command, find its row, gate it, parse it, run it, tell what changed, answer.
+//! One connection: read a command, find its row, gate it, parse it, run it, tell what changed,
+//! answer.
 
 use crate::grammar::cursor::is_tag_char;
 use crate::grammar::{Assembler, BadSyntax, Bounds, Command, Cursor, Emit, Next, Unfit};
 use crate::refusal::{Code, Refusal};
-use crate::spec::{Done, Effects, Spec, States, Then, UidForm};
+use crate::spec::{Done, Effects, Run, Spec, States, Then, UidForm};
 use crate::view::Selection;
 use crate::{Deps, registry};
 use bytes::Bytes;
 use mail::Account;
-use net::{ConnState, Context, Outcome, Wire, WireError};
+use net::{ConnState, Context, Excess, Outcome, Wire, WireError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Commands in a row that are no commands before the connection is closed: an HTTP client, a scanner.
+/// Commands in a row that are no commands before the connection is closed: an HTTP client, a
+/// scanner.
 const MAX_NONSENSE: u32 = 20;
 /// The same before login.
 const MAX_NONSENSE_BEFORE_LOGIN: u32 = 5;
@@ -92,8 +94,11 @@ pub struct Session {
 /// The first words of a command.
 struct Head {
     /// `*` when there is none.
-    tag: Bytes,
-    /// What to do with it; when that is certain before its literals are here, they need not be asked for.
+    tag: Box<[u8]>,
+    /// The command's name in the registry; empty when it has none.
+    name: &'static str,
+    /// What to do with it; when that is certain before its literals are here, they need not be
+    /// asked for.
     found: Result<(&'static Spec, bool), Refusal>,
     /// Where the arguments begin.
     args: usize,
@@ -137,18 +142,25 @@ impl Session {
     /// Only what ends the session.
     async fn command(&mut self) -> Result<Then, Refusal> {
         let (head, command) = self.read().await?;
-        let name = head.found.as_ref().map_or("", |(spec, _)| spec.name);
-        let timer = self.deps.metrics.start(name);
-        let (result, may_expunge) = match (head.found, command) {
-            (Err(refusal), _) | (Ok(_), Err(refusal)) => (Err(refusal), false),
-            (Ok((spec, uid)), Ok(command)) => {
-                // RFC 9051 7.5.1: no EXPUNGE while a command runs that uses sequence numbers. RFC 9051 5.5:
-                // nor before one that the client has sent already, which may be such a command.
+        let timer = self.deps.metrics.start(head.name);
+        // What was read is let go before the command runs: IDLE holds nothing.
+        let parsed = head.found.and_then(|(spec, uid)| {
+            let run = parse(spec, uid, &command?, head.args)?;
+            Ok((spec, uid, run))
+        });
+        let (result, may_expunge) = match parsed {
+            Err(refusal) => (Err(refusal), false),
+            Ok((spec, uid, run)) => {
+                tracing::trace!(cmd = spec.name, uid, "command");
+                let result = run.run(self).await;
+                // RFC 9051 7.5.1: no EXPUNGE while a command runs that uses sequence numbers. RFC
+                // 9051 5.5: nor before one that the client has sent already, which may be such a
+                // command.
                 let may_expunge = match uid {
                     true => !self.wire.has_input() || spec.effects.contains(Effects::WRITES),
                     false => !spec.effects.contains(Effects::USES_SEQ),
                 };
-                (self.run(spec, uid, &command, head.args).await, may_expunge)
+                (result, may_expunge)
             }
         };
         if let Err(Refusal::Bye(_) | Refusal::Wire(_)) = result {
@@ -166,21 +178,6 @@ impl Session {
                 .map_or_else(Refusal::outcome, |_| Outcome::Ok),
         );
         Ok(then)
-    }
-
-    async fn run(
-        &mut self,
-        spec: &Spec,
-        uid: bool,
-        command: &Command,
-        args: usize,
-    ) -> Result<Done, Refusal> {
-        let mut cursor = Cursor::new(command);
-        cursor.take(args, "unexpected end of the command")?;
-        let parsed = (spec.parse)(&mut cursor, uid)?;
-        cursor.end()?;
-        tracing::trace!(cmd = spec.name, uid, "command");
-        parsed.run(self).await
     }
 
     fn answer(&mut self, tag: &[u8], result: &Result<Done, Refusal>) -> Result<Then, Refusal> {
@@ -230,8 +227,17 @@ impl Session {
             ),
             _ => (limits.line, limits.literals as u64),
         };
-        let (mut line, too_long) = self.line(max_line).await?;
-        let head = self.head(&line, too_long);
+        let (mut line, head) = match self.line(max_line).await? {
+            Ok(line) => {
+                let head = self.head(&line);
+                (line, head)
+            }
+            Err(excess) => {
+                let mut head = self.head(&excess.head);
+                head.found = Err(LINE_TOO_LONG.into());
+                (excess.tail, head)
+            }
+        };
         match &head.found {
             Ok((spec, _)) if spec.effects.contains(Effects::TAKES_MESSAGE) => {
                 max_literals = max_literals
@@ -262,55 +268,62 @@ impl Session {
                 Next::Skip(len) => self.wire.skip(len).await?,
                 Next::Literal { len, synchronising } => {
                     if synchronising {
+                        if let Err(refusal) = self.has_room(&head, len) {
+                            return Ok((head, Err(refusal)));
+                        }
                         self.wire.buffer().raw(b"+ OK\r\n");
                     }
                     let literal = self.wire.exact(len).await?;
                     assembler.literal(literal);
                 }
             }
-            let (next, too_long) = self.line(assembler.line_limit()).await?;
-            if too_long {
-                assembler.refuse(LINE_TOO_LONG);
-            }
-            line = next;
+            line = match self.line(assembler.line_limit()).await? {
+                Ok(line) => line,
+                Err(excess) => {
+                    assembler.refuse(LINE_TOO_LONG);
+                    excess.tail
+                }
+            };
         }
     }
 
-    /// A line, or the end of one that was too long.
-    async fn line(&mut self, max: usize) -> Result<(Bytes, bool), Refusal> {
+    /// Whether a message of that length may come: better said before it is sent than after.
+    fn has_room(&self, head: &Head, len: usize) -> Result<(), Refusal> {
+        match &head.found {
+            Ok((spec, _)) if spec.effects.contains(Effects::TAKES_MESSAGE) => {
+                Ok(self.state.account()?.check_quota(len as u64)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A line, or the ends of one that was too long.
+    async fn line(&mut self, max: usize) -> Result<Result<Bytes, Excess>, Refusal> {
         match self.wire.line(max).await {
-            Ok(line) => Ok((line, false)),
-            Err(WireError::TooLong(tail)) => Ok((tail, true)),
+            Ok(line) => Ok(Ok(line)),
+            Err(WireError::TooLong(excess)) => Ok(Err(excess)),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn head(&self, line: &Bytes, too_long: bool) -> Head {
-        let none = Bytes::from_static(b"*");
-        if too_long {
-            return Head {
-                tag: none,
-                found: Err(LINE_TOO_LONG.into()),
-                args: 0,
-            };
-        }
-        let mut cursor = Cursor::of(line);
-        let tag = match cursor.take_while1(is_tag_char, "expected a tag") {
-            Ok(tag) if cursor.peek() == Some(b' ') => line.slice(..tag.len()),
-            _ => {
-                return Head {
-                    tag: none,
-                    found: Err(Refusal::bad("expected a tag and a command")),
-                    args: 0,
-                };
-            }
+    fn head(&self, line: &[u8]) -> Head {
+        let mut head = Head {
+            tag: b"*".as_slice().into(),
+            name: "",
+            found: Err(Refusal::bad("expected a tag and a command")),
+            args: 0,
         };
-        let found = find(&mut cursor).and_then(|(spec, uid)| self.gate(spec, uid));
-        Head {
-            tag,
-            found,
-            args: line.len() - cursor.rest().len(),
+        let mut cursor = Cursor::of(line);
+        match cursor.take_while1(is_tag_char, "expected a tag") {
+            Ok(tag) if cursor.peek() == Some(b' ') => head.tag = tag.into(),
+            _ => return head,
         }
+        head.found = find(&mut cursor).and_then(|(spec, uid)| {
+            head.name = spec.name;
+            self.gate(spec, uid)
+        });
+        head.args = line.len() - cursor.rest().len();
+        head
     }
 
     /// Whether a command may run now.
@@ -403,6 +416,14 @@ fn unfit_refusal(unfit: Unfit, head: &Head) -> Refusal {
             _ => Refusal::bad("literal too large"),
         },
     }
+}
+
+fn parse(spec: &Spec, uid: bool, command: &Command, args: usize) -> Result<Box<dyn Run>, Refusal> {
+    let mut cursor = Cursor::new(command);
+    cursor.take(args, "unexpected end of the command")?;
+    let run = (spec.parse)(&mut cursor, uid)?;
+    cursor.end()?;
+    Ok(run)
 }
 
 /// The row of the command whose name is next, and whether it has UID before it.

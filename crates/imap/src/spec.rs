@@ -136,8 +136,8 @@ pub struct Extension {
     pub capabilities: &'static [Capability],
     /// Its commands.
     pub commands: &'static [&'static Spec],
-    /// What FETCH can fetch.
-    pub fetch_items: &'static [FetchItem],
+    /// What FETCH can fetch, by family.
+    pub fetch_items: &'static [&'static [FetchItem]],
     /// What STATUS can tell.
     pub status_items: &'static [StatusItem],
     /// What `ENABLE` of its (first) capability does; `None` when it cannot be enabled.

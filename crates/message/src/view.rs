@@ -3,8 +3,7 @@
 use std::fmt;
 
 use crate::digest::{
-    AREAS, Area, DIGEST_VERSION, HAS_8BIT, HAS_DATE, HAS_MESSAGE_ID, HAS_NUL, Head,
-    REPLY_OR_FORWARD,
+    Area, DIGEST_VERSION, HAS_8BIT, HAS_DATE, HAS_MESSAGE_ID, HAS_NUL, Head, REPLY_OR_FORWARD,
 };
 use crate::fieldset::{self, FieldSet};
 use crate::header::{Field, fields};
@@ -27,20 +26,20 @@ impl fmt::Debug for Digest<'_> {
 impl<'a> Digest<'a> {
     /// Checks the version and all bounds; None when the digest is damaged or of another version.
     pub fn parse(encoded: &'a [u8]) -> Option<Self> {
-        if encoded.len() < Head::LEN || encoded.first() != Some(&DIGEST_VERSION) {
+        let head = encoded.first_chunk::<{ Head::LEN }>()?;
+        if head[0] != DIGEST_VERSION {
             return None;
         }
-        let digest = Self { bytes: encoded };
         let mut last = Head::LEN;
-        for area in 0..AREAS {
-            let end = digest.u32(Head::ENDS + 4 * area) as usize;
-            if end < last {
-                return None;
-            }
+        let mut ordered = true;
+        for end in head[Head::ENDS..].as_chunks().0 {
+            let end = u32::from_le_bytes(*end) as usize;
+            ordered &= last <= end;
             last = end;
         }
-        let ordered = digest.header_len() <= digest.size();
-        (last == encoded.len() && ordered).then_some(digest)
+        let digest = Self { bytes: encoded };
+        ordered &= digest.header_len() <= digest.size();
+        (ordered && last == encoded.len()).then_some(digest)
     }
 
     /// Octets of the message.
@@ -137,6 +136,11 @@ impl<'a> Digest<'a> {
         Ids {
             rest: self.area(Area::References),
         }
+    }
+
+    /// Whether every field in `set` that the message has is kept here.
+    pub fn keeps(&self, set: FieldSet) -> bool {
+        !self.left_out().intersects(set)
     }
 
     /// Appends the lines of the fields in `set`, in message order, and a blank line: what

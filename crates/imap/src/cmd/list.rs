@@ -46,6 +46,17 @@ struct Select {
     recursive_match: bool,
 }
 
+/// What the selection options choose below a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// Nothing, or it does not matter.
+    Nothing,
+    /// Names that are all told themselves.
+    Told,
+    /// Among others a name that the patterns do not match.
+    Untold,
+}
+
 /// RFC 5258 3.2. What costs nothing is returned unasked: children and special uses.
 #[derive(Default)]
 struct Returns {
@@ -148,10 +159,13 @@ impl Run for List {
             if !self.patterns.iter().any(|pattern| pattern.matches(name)) {
                 continue;
             }
-            let child_info = self.select.recursive_match && self.has_chosen_below(&tree, name);
-            if !self.chooses(&tree, name) && !child_info {
+            let below = self.chosen_below(&tree, name);
+            // RFC 5258 3.3: a name that is not chosen is told for the sake of one below that is, unless
+            // that one is told itself.
+            if !self.chooses(&tree, name) && below != Below::Untold {
                 continue;
             }
+            let child_info = below != Below::Nothing;
             self.write(&tree, name, child_info, cx.wire.buffer());
             // RFC 5819 2: STATUS for mailboxes that can be selected.
             if !self.returns.status.is_empty()
@@ -188,14 +202,20 @@ impl List {
                 || tree.find(name).is_some_and(|folder| folder.role.is_some()))
     }
 
-    /// RFC 5258 3.5: whether a name below, matched by the patterns or not, is chosen.
-    fn has_chosen_below(&self, tree: &Tree, name: &MailboxName) -> bool {
-        let mut below = tree
-            .folders
-            .keys()
-            .chain(&tree.subscriptions)
-            .filter(|n| n.is_below(name));
-        below.any(|n| self.chooses(tree, n))
+    /// RFC 5258 3.5: what RECURSIVEMATCH finds below a name.
+    fn chosen_below(&self, tree: &Tree, name: &MailboxName) -> Below {
+        if !self.select.recursive_match {
+            return Below::Nothing;
+        }
+        let names = tree.folders.keys().chain(&tree.subscriptions);
+        let mut below = Below::Nothing;
+        for name in names.filter(|n| n.is_below(name) && self.chooses(tree, n)) {
+            if !self.patterns.iter().any(|pattern| pattern.matches(name)) {
+                return Below::Untold;
+            }
+            below = Below::Told;
+        }
+        below
     }
 
     fn write(&self, tree: &Tree, name: &MailboxName, child_info: bool, out: &mut BytesMut) {

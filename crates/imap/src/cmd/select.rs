@@ -118,14 +118,29 @@ pub(crate) fn uid_set(set: &SequenceSet) -> Option<UidSet> {
     ))
 }
 
-/// The n-th number of one set with the n-th of the other. Ranges stand for their ends: samples are hints.
+/// The n-th number of one set with the n-th of the other, where both run on: of each such run the first
+/// and the last pair, which is all that matters.
 fn samples(seqs: &[(u32, u32)], uids: &[(u32, u32)]) -> Vec<(u32, u32)> {
     let mut pairs = Vec::new();
-    for (seq, uid) in seqs.iter().zip(uids) {
-        if seq.1.abs_diff(seq.0) != uid.1.abs_diff(uid.0) {
-            break;
-        }
-        pairs.extend([(seq.0, uid.0), (seq.1, uid.1)]);
+    let ascending = |ranges: &[(u32, u32)]| -> Vec<(u32, u32)> {
+        ranges.iter().map(|&(a, b)| (a.min(b), a.max(b))).collect()
+    };
+    let (seqs, uids) = (ascending(seqs), ascending(uids));
+    let (mut seqs, mut uids) = (seqs.into_iter(), uids.into_iter());
+    let (mut seq, mut uid) = (seqs.next(), uids.next());
+    while let (Some((s, s_end)), Some((u, u_end))) = (seq, uid) {
+        let run = (s_end - s).min(u_end - u);
+        pairs.extend([(s, u), (s + run, u + run)]);
+        seq = if s + run == s_end {
+            seqs.next()
+        } else {
+            Some((s + run + 1, s_end))
+        };
+        uid = if u + run == u_end {
+            uids.next()
+        } else {
+            Some((u + run + 1, u_end))
+        };
     }
     pairs
 }
@@ -206,4 +221,40 @@ async fn catch_up(resync: Resync, cx: &mut Session) -> Result<(), Refusal> {
     }
     cx.deps.counters.sync_qresync.inc_by(cx.emitted() - before);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_knows_must_be_well_formed() {
+        for raw in [
+            "(1)",
+            "(0 5)",
+            "(1 5 *)",
+            "(1 5 1:* )",
+            "(1 5 (1,2))",
+            "(1 5 (1 *))",
+            "(1 5",
+            "(1 5 1:4 (1 2)",
+        ] {
+            assert!(resync(&mut Cursor::of(raw.as_bytes())).is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn samples_are_paired_over_ranges_of_different_shape() {
+        let resync = resync(&mut Cursor::of(
+            b"(67890007 20 41:211,214 (1:3,9 10,11:12,20))",
+        ))
+        .unwrap();
+        assert_eq!(resync.known.unwrap().to_string(), "41:211,214");
+        assert_eq!(
+            resync.samples,
+            [(1, 10), (1, 10), (2, 11), (3, 12), (9, 20), (9, 20)]
+        );
+        let huge = samples(&[(1, u32::MAX)], &[(1, u32::MAX)]);
+        assert_eq!(huge, [(1, 1), (u32::MAX, u32::MAX)]);
+    }
 }

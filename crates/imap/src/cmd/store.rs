@@ -87,6 +87,11 @@ impl Run for Store {
         // RFC 9051 6.4.6: a message that is gone cannot be stored to; whoever named it by number is told.
         let failed = gone(selection.told(), &uids, &stored.stored, &stored.modified);
         let modified = stored.modified;
+        if self.unchanged_since.is_some() {
+            // RFC 7162 3.1.3: MODSEQ of each, .SILENT or not; and what made the others fail.
+            selection.announce(&stored.stored);
+            selection.announce(&modified);
+        }
         selection.stored(stored.stored, self.change, self.silent, self.uid);
         if !modified.is_empty() {
             let numbers = selection.numbers(&modified, self.uid);

@@ -32,11 +32,7 @@ impl Session {
             return;
         }
         if let State::Selected(_, selection) = &self.state {
-            let code = Code::HighestModSeq(selection.told().modseq());
-            let out = self.wire.buffer();
-            out.raw(b"* OK ");
-            code.write(out);
-            out.raw(b"as of now\r\n");
+            selection.tell_modseq(self.wire.buffer());
         }
     }
 }

@@ -44,12 +44,14 @@ impl Run for Enable {
         let at_first = cx.enabled;
         cx.wire.buffer().raw(b"* ENABLED");
         for extension in self.0 {
-            let before = cx.enabled;
-            if let Some(enable) = extension.on_enable {
-                enable(&mut cx.enabled);
-            }
-            // RFC 5161 3.2: the response names what this command has enabled.
-            if cx.enabled != before
+            let Some(enable) = extension.on_enable else {
+                continue;
+            };
+            enable(&mut cx.enabled);
+            // RFC 5161 3.2: the response names what was enabled by this command.
+            let mut alone = at_first;
+            enable(&mut alone);
+            if alone != at_first
                 && let Some(capability) = extension.capabilities.first()
             {
                 cx.wire.buffer().raw(b" ").text(capability.name);

@@ -194,10 +194,7 @@ mod tests {
     #[test]
     fn strings_that_cannot_be_quoted_are_literals() {
         assert_eq!(written(|o| o.string(b"a\r\nb")), "{4}\r\na\r\nb");
-        assert_eq!(
-            written(|o| o.string("\u{e4}".as_bytes())),
-            "{2}\r\n\u{e4}"
-        );
+        assert_eq!(written(|o| o.string("\u{e4}".as_bytes())), "{2}\r\n\u{e4}");
         assert_eq!(written(|o| o.string(b"a\"\\b")), "\"a\\\"\\\\b\"");
         assert_eq!(written(|o| o.nstring(None)), "NIL");
     }
@@ -205,10 +202,7 @@ mod tests {
     #[test]
     fn names_are_encoded() {
         let name = MailboxName::new("Entw\u{fc}rfe/\"x\"").unwrap();
-        assert_eq!(
-            written(|o| o.mailbox(&name)),
-            "\"Entw&APw-rfe/\\\"x\\\"\""
-        );
+        assert_eq!(written(|o| o.mailbox(&name)), "\"Entw&APw-rfe/\\\"x\\\"\"");
         assert_eq!(written(|o| o.mailbox(&MailboxName::inbox())), "INBOX");
     }
 

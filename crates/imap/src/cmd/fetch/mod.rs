@@ -1,15 +1,21 @@
 //! FETCH: the command, its modifiers and its loop. What can be fetched is a table of [`FetchItem`]s, one row per
 //! data item, each in a file by family.
 
+mod content;
+mod digest;
 mod plan;
 mod row;
+mod section;
 
 pub(crate) use plan::{Item, Needs};
 
 use super::*;
 use crate::grammar::MessageSet;
 use crate::registry;
+use crate::view::{Rows, Selection};
+use mail::FlagChange;
 use plan::Plan;
+use types::{FlagOp, Flags};
 
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
 /// [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`.
@@ -37,8 +43,8 @@ pub struct FetchItem {
     pub parse: fn(&mut Cursor<'_>) -> Parsed<Box<dyn Item>>,
 }
 
-/// The items of RFC 3501, and MODSEQ.
-pub(crate) static ITEMS: &[FetchItem] = row::ITEMS;
+/// The items of RFC 3501, and MODSEQ, by family.
+pub(crate) static ITEMS: [&[FetchItem]; 3] = [row::ITEMS, digest::ITEMS, section::ITEMS];
 
 /// What a macro stands for (RFC 3501 6.4.5).
 static MACROS: [(&[u8], &[&str]); 3] = [
@@ -127,7 +133,7 @@ impl Run for Fetch {
         if self.vanished && !cx.enabled.qresync {
             return Err(Refusal::bad("QRESYNC is not enabled"));
         }
-        let plan = Plan::new(self.items, self.uid, self.changed_since.is_some());
+        let mut plan = Plan::new(self.items, self.uid, self.changed_since.is_some());
         // RFC 7162 3.1: asking for MODSEQ is a CONDSTORE enabling command.
         if plan.needs().contains(Needs::MODSEQ) {
             cx.enable_condstore();
@@ -144,6 +150,9 @@ impl Run for Fetch {
         if let Some(since) = self.changed_since {
             rows.changed_since(selection.mailbox().effective_since(since));
         }
+        if plan.needs().contains(Needs::SEEN) && !selection.is_read_only() {
+            rows = mark_seen(selection, rows, &mut plan, self.uid).await?;
+        }
         plan.run(rows, cx).await?;
         // What it cost to bring a client up to date, as opposed to giving it mail to read.
         if plan.is_sync() {
@@ -155,4 +164,27 @@ impl Run for Fetch {
         }
         Done::ok("fetched")
     }
+}
+
+/// RFC 3501 6.4.5: fetching a body sets `\\Seen`, and the flags are answered with it if that changed them.
+/// One change for all messages of the command.
+async fn mark_seen(
+    selection: &mut Selection,
+    rows: Rows,
+    plan: &mut Plan,
+    uid: bool,
+) -> Result<Rows, Refusal> {
+    let unseen = rows.without_flags(Flags::SEEN);
+    if unseen.is_empty() {
+        return Ok(rows);
+    }
+    let change = FlagChange {
+        op: FlagOp::Add,
+        flags: Flags::SEEN,
+        keywords: Vec::new(),
+    };
+    let stored = selection.mailbox().store(&unseen, &change, None).await?;
+    selection.stored(stored.stored, change, true, uid);
+    plan.add_flags();
+    Ok(rows.refreshed(selection))
 }

@@ -1,14 +1,14 @@
-//! What one FETCH needs of each message, and the loop that writes it.
+//! What one FETCH needs of each message, and the loop that writes it: the next messages are read from the
+//! store while the ones before are being sent.
 
+use super::content::{Content, Loader};
 use crate::grammar::Emit;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::session::Session;
 use crate::view::{MAX_PENDING, MsgSeq, Rows};
 use bytes::BytesMut;
-use mail::{Row, View};
-
-/// Messages worked on at once.
-const BATCH: usize = 256;
+use mail::{Email, Row, View};
+use net::Wire;
 
 /// What items need beside the row, as a bit set; the loop loads it once for all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,14 @@ impl Needs {
     pub const ROW: Self = Self(0);
     /// The modification sequence is asked for.
     pub const MODSEQ: Self = Self(1);
+    /// The email record with its digest.
+    pub const EMAIL: Self = Self(2);
+    /// All bytes of the message.
+    pub const WHOLE: Self = Self(4);
+    /// A part of the bytes, by [`Item::wants`].
+    pub const RANGE: Self = Self(8);
+    /// Fetching it makes the message `\Seen`.
+    pub const SEEN: Self = Self(16);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {
@@ -34,15 +42,26 @@ impl Needs {
 /// One data item of a FETCH.
 pub trait Item: Send + Sync {
     /// Its name as answered: the same name is answered once.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What it needs.
     fn needs(&self) -> Needs {
         Needs::ROW
     }
 
+    /// With [`Needs::RANGE`]: which bytes of the email's blob it needs; empty for none.
+    fn wants(&self, _email: &Email) -> std::ops::Range<u32> {
+        0..0
+    }
+
     /// Writes name and value.
     fn write(&self, message: &Message<'_>, out: &mut BytesMut);
+
+    /// Writes name and value where large values need not be copied. `at` is the item's place among the
+    /// items of its FETCH.
+    fn send(&self, message: &Message<'_>, _at: usize, wire: &mut Wire) {
+        self.write(message, wire.buffer());
+    }
 }
 
 /// A message with what was loaded for it.
@@ -53,6 +72,10 @@ pub struct Message<'a> {
     pub recent: bool,
     /// What the bits of its keywords mean.
     pub view: &'a View,
+    /// Its email record, if an item needs it.
+    pub email: Option<&'a Email>,
+    /// Its bytes, as far as items need them.
+    pub content: Option<&'a Content>,
 }
 
 /// The items of one FETCH, in the order they are answered.
@@ -73,15 +96,32 @@ impl Plan {
                 items.push(item);
             }
         }
-        let needs = items
+        let mut this = Self {
+            items,
+            needs: Needs::ROW,
+        };
+        this.needs = this
+            .items
             .iter()
             .fold(Needs::ROW, |needs, item| needs.and(item.needs()));
-        Self { items, needs }
+        this
+    }
+
+    /// Answers FLAGS too: they have just changed.
+    pub(crate) fn add_flags(&mut self) {
+        if !self.is_sync() {
+            self.items.push(super::row::flags());
+        }
     }
 
     /// What all items together need.
     pub(crate) fn needs(&self) -> Needs {
         self.needs
+    }
+
+    /// The items.
+    pub(crate) fn items(&self) -> &[Box<dyn Item>] {
+        &self.items
     }
 
     /// Whether this FETCH brings a client up to date, as opposed to giving it mail to read.
@@ -92,31 +132,62 @@ impl Plan {
     /// Answers every message of `rows`.
     ///
     /// # Errors
-    /// The connection.
-    pub(crate) async fn run(&self, mut rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
-        let mut batch = Vec::with_capacity(BATCH);
-        while rows.next_batch(BATCH, &mut batch) {
-            for &(seq, row) in &batch {
-                let message = Message {
-                    row,
-                    recent: rows.is_recent(row.uid),
-                    view: rows.view(),
-                };
-                self.write(seq, &message, cx.wire.buffer());
+    /// The connection, the store, or, after everything readable was answered, `CONTACTADMIN` when some
+    /// messages are damaged.
+    pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
+        let account = cx.state.account()?.clone();
+        let retrieved = cx.deps.counters.retrieved.clone();
+        let mut loader = Loader::new(self, &account, rows);
+        let mut damaged = 0usize;
+        let mut batch = loader.next().await?;
+        while !batch.is_empty() {
+            let wire = &mut cx.wire;
+            let current = async {
+                let mut missing = 0usize;
+                for loaded in &batch {
+                    if loaded.is_damaged() {
+                        missing += 1;
+                        continue;
+                    }
+                    self.send(loaded.seq, &loaded.message(), wire);
+                    wire.flush_if_over(MAX_PENDING).await?;
+                }
+                Ok::<usize, Refusal>(missing)
+            };
+            // The store works while the client reads.
+            let (sent, next) = if self.needs == Needs::ROW {
+                (current.await, None)
+            } else {
+                let (sent, next) = tokio::join!(current, loader.next());
+                (sent, Some(next))
+            };
+            damaged += sent?;
+            if self.needs.contains(Needs::WHOLE) {
+                retrieved.inc_by(batch.len() as u64);
             }
-            cx.wire.flush_if_over(MAX_PENDING).await?;
+            batch = match next {
+                Some(next) => next?,
+                None => loader.next().await?,
+            };
+        }
+        if damaged > 0 {
+            // RFC 5530 3: CONTACTADMIN. Everything that could be read has been answered.
+            return Err(Refusal::no(
+                Code::Word("CONTACTADMIN"),
+                "some messages cannot be read; the administrator must look after them",
+            ));
         }
         Ok(())
     }
 
-    fn write(&self, seq: MsgSeq, message: &Message<'_>, out: &mut BytesMut) {
-        out.raw(b"* ").num(seq.get()).raw(b" FETCH (");
-        for (i, item) in self.items.iter().enumerate() {
-            if i > 0 {
-                out.raw(b" ");
+    fn send(&self, seq: MsgSeq, message: &Message<'_>, wire: &mut Wire) {
+        wire.buffer().raw(b"* ").num(seq.get()).raw(b" FETCH (");
+        for (at, item) in self.items.iter().enumerate() {
+            if at > 0 {
+                wire.buffer().raw(b" ");
             }
-            item.write(message, out);
+            item.send(message, at, wire);
         }
-        out.raw(b")\r\n");
+        wire.buffer().raw(b")\r\n");
     }
 }

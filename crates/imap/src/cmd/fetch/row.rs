@@ -9,7 +9,7 @@ pub(crate) static ITEMS: &[FetchItem] = &[
     FetchItem {
         name: "FLAGS",
         rfc: "RFC 9051 6.4.5.1",
-        parse: |_| Ok(Box::new(Flags)),
+        parse: |_| Ok(flags()),
     },
     FetchItem {
         name: "UID",
@@ -33,6 +33,11 @@ pub(crate) static ITEMS: &[FetchItem] = &[
     },
 ];
 
+/// FLAGS, when fetching changed them.
+pub(crate) fn flags() -> Box<dyn Item> {
+    Box::new(Flags)
+}
+
 /// UID, for UID FETCH.
 pub(crate) fn uid() -> Box<dyn Item> {
     Box::new(Uid)
@@ -46,7 +51,7 @@ pub(crate) fn modseq() -> Box<dyn Item> {
 struct Flags;
 
 impl Item for Flags {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "FLAGS"
     }
 
@@ -59,7 +64,7 @@ impl Item for Flags {
 struct Uid;
 
 impl Item for Uid {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "UID"
     }
 
@@ -71,7 +76,7 @@ impl Item for Uid {
 struct InternalDate;
 
 impl Item for InternalDate {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "INTERNALDATE"
     }
 
@@ -83,7 +88,7 @@ impl Item for InternalDate {
 struct Size;
 
 impl Item for Size {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "RFC822.SIZE"
     }
 
@@ -95,7 +100,7 @@ impl Item for Size {
 struct ModSeq;
 
 impl Item for ModSeq {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "MODSEQ"
     }
 

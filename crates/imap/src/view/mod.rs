@@ -1,0 +1,255 @@
+//! The client's picture of the selected mailbox. The only place that knows sequence numbers, and the only one
+//! that sends EXISTS, RECENT, EXPUNGE, VANISHED and unsolicited FETCH.
+//!
+//! `told` is the view the client has been told about. Catching up is the difference between that and the
+//! newest view; while EXPUNGE is forbidden and there is something to expunge, `told` stays where it is.
+
+mod rows;
+mod tell;
+
+pub use rows::Rows;
+
+use crate::grammar::{Bound, MessageSet, SequenceSet};
+use crate::refusal::Refusal;
+use mail::{Selected, View};
+use std::sync::Arc;
+use tell::Own;
+use tokio::sync::watch;
+use types::{Flags, Uid, UidSet};
+
+/// How much may wait to be sent before a long answer pauses.
+pub const MAX_PENDING: usize = 64 << 10;
+
+/// A message sequence number: the position of a message among those the client knows, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct MsgSeq(u32);
+
+impl MsgSeq {
+    fn at(index: usize) -> Self {
+        Self(u32::try_from(index + 1).unwrap_or(u32::MAX))
+    }
+
+    /// As printed.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A mailbox selected by a session.
+pub struct Selection {
+    mailbox: Selected,
+    told: Arc<View>,
+    /// Messages that are `\Recent` in this session.
+    recent: UidSet,
+    read_only: bool,
+    /// How many of the mailbox's keywords the client has been told about.
+    told_keywords: usize,
+    changed: watch::Receiver<u64>,
+    own: Own,
+    /// Expunges wait to be told.
+    held_back: bool,
+}
+
+impl Selection {
+    /// Over a mailbox just opened.
+    pub fn new(mailbox: Selected, read_only: bool) -> Self {
+        let changed = mailbox.watch();
+        let told = mailbox.view();
+        let told_keywords = told.keywords().len();
+        let mut this = Self {
+            mailbox,
+            told,
+            recent: UidSet::new(),
+            read_only,
+            told_keywords,
+            changed,
+            own: Own::default(),
+            held_back: false,
+        };
+        this.claim_recent();
+        this
+    }
+
+    /// The mailbox.
+    pub fn mailbox(&self) -> &Selected {
+        &self.mailbox
+    }
+
+    /// Whether it was opened by EXAMINE.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// What the client has been told about.
+    pub fn told(&self) -> &Arc<View> {
+        &self.told
+    }
+
+    /// How many messages are `\Recent`.
+    pub fn recent_count(&self) -> u32 {
+        let count: usize = self
+            .recent
+            .ranges()
+            .map(|range| self.span(range))
+            .map(|(a, b)| b - a)
+            .sum();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// The positions of the messages in a range of uids, the last one excluded.
+    fn span(&self, (a, b): (Uid, Uid)) -> (usize, usize) {
+        let to = b.next().map_or(self.told.len(), |end| self.told.rank(end));
+        (self.told.rank(a), to)
+    }
+
+    /// Whether a message is `\Recent` in this session.
+    pub fn is_recent(&self, uid: Uid) -> bool {
+        self.recent.contains(uid)
+    }
+
+    /// Resolves when there may be something to tell. Cancel safe.
+    pub async fn changed(&mut self) {
+        if self.changed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The first message that lacks one of `flags`.
+    pub fn first_without(&self, flags: Flags) -> Option<MsgSeq> {
+        self.told.first_without(flags).map(MsgSeq::at)
+    }
+
+    // From the client's numbers to uids.
+
+    /// The uids a command means: the last moment a sequence number exists. Uids that the client has not been
+    /// told about are left out: it cannot mean them.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message.
+    pub fn resolve(&self, set: &MessageSet) -> Result<UidSet, Refusal> {
+        match set {
+            MessageSet::Uid(set) => Ok(self.resolve_uids(set)),
+            MessageSet::Seq(set) => self.resolve_seqs(set),
+        }
+    }
+
+    fn resolve_uids(&self, set: &SequenceSet) -> UidSet {
+        // RFC 9051 9, seq-number: `*` is the largest uid in use; `n:*` includes it though n be larger.
+        let Some(last) = self
+            .told
+            .len()
+            .checked_sub(1)
+            .and_then(|i| self.told.get(i))
+        else {
+            return UidSet::new();
+        };
+        let number = |bound| match bound {
+            Bound::Number(n) => n.get(),
+            Bound::Last => last.uid.get(),
+        };
+        UidSet::from_ranges(set.0.iter().filter_map(|&(a, b)| {
+            let (a, b) = (number(a), number(b));
+            let (from, to) = (a.min(b), a.max(b).min(last.uid.get()));
+            (from <= to).then_some((Uid::new(from)?, Uid::new(to)?))
+        }))
+    }
+
+    fn resolve_seqs(&self, set: &SequenceSet) -> Result<UidSet, Refusal> {
+        let exists = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        let mut ranges = Vec::with_capacity(set.0.len());
+        for &(a, b) in &set.0 {
+            // Clients send 1:* without looking whether there is anything.
+            if exists == 0 && (a == Bound::Last || b == Bound::Last) {
+                continue;
+            }
+            let uid = |bound| {
+                let seq = match bound {
+                    Bound::Number(n) => n.get(),
+                    Bound::Last => exists,
+                };
+                self.told.get(seq as usize - 1).map(|row| row.uid)
+            };
+            // RFC 9051 9, seq-number: a number above the count of messages is an error.
+            match (uid(a), uid(b)) {
+                (Some(a), Some(b)) => ranges.push((a, b)),
+                _ => return Err(Refusal::bad("no message has that sequence number")),
+            }
+        }
+        // Between two known messages lie known messages only: the range of sequence numbers is one of uids.
+        Ok(UidSet::from_ranges(ranges))
+    }
+
+    /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is the last).
+    pub fn known_uids(&self, set: &MessageSet) -> UidSet {
+        let (MessageSet::Uid(set) | MessageSet::Seq(set)) = set;
+        let last = self.told.uid_next().saturating_sub(1).max(1);
+        let uid = |bound| match bound {
+            Bound::Number(n) => Uid::new(n.get()),
+            Bound::Last => Uid::new(last),
+        };
+        UidSet::from_ranges(set.0.iter().filter_map(|&(a, b)| Some((uid(a)?, uid(b)?))))
+    }
+
+    /// The numbers by which the client knows messages: uids, or sequence numbers, as a set.
+    pub fn numbers(&self, uids: &UidSet, uid: bool) -> String {
+        if uid {
+            return uids.to_string();
+        }
+        let seqs: UidSet = self
+            .told
+            .rows_in(uids)
+            .filter_map(|(index, _)| Uid::new(MsgSeq::at(index).0))
+            .collect();
+        seqs.to_string()
+    }
+
+    /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their newest
+    /// flags. Messages expunged meanwhile are still there.
+    pub fn rows(&self, uids: &UidSet) -> Rows {
+        let positions = uids
+            .ranges()
+            .map(|range| self.span(range))
+            .filter(|(from, to)| from < to)
+            .collect();
+        Rows::new(
+            Arc::clone(&self.told),
+            self.mailbox.view(),
+            self.recent.clone(),
+            positions,
+        )
+    }
+
+    /// RFC 3501 2.3.2: new messages are recent in the first session that is told of them.
+    fn claim_recent(&mut self) {
+        let first = match self.read_only {
+            true => self.mailbox.peek_recent(),
+            false => self.mailbox.claim_recent(),
+        };
+        let last = self.told.uid_next().saturating_sub(1);
+        if let (Some(first), Some(last)) = (Uid::new(first), Uid::new(last))
+            && first <= last
+        {
+            self.recent = self.recent.union(&UidSet::range(first, last));
+        }
+    }
+}
+
+/// The uids above `after` that were given out and are not in the view.
+fn missing(view: &View, after: u32) -> UidSet {
+    let mut next = after.saturating_add(1);
+    let mut gaps = Vec::new();
+    let mut gap = |from: u32, to: u32| {
+        if let (true, Some(from), Some(to)) = (from <= to, Uid::new(from), Uid::new(to)) {
+            gaps.push((from, to));
+        }
+    };
+    for row in view.rows() {
+        let uid = row.uid.get();
+        if uid >= next {
+            gap(next, uid - 1);
+            next = uid.saturating_add(1);
+        }
+    }
+    gap(next, view.uid_next().saturating_sub(1));
+    UidSet::from_ranges(gaps)
+}

@@ -1,0 +1,342 @@
+//! What a session tells its client of the selected mailbox.
+
+use super::{MAX_PENDING, MsgSeq, Selection, missing};
+use crate::grammar::Emit;
+use crate::refusal::{Code, Refusal};
+use crate::session::Enabled;
+use bytes::BytesMut;
+use mail::{FlagChange, Row, View};
+use net::Wire;
+use std::sync::Arc;
+use types::{FlagOp, Flags, UidSet};
+
+/// What the client's own command did, for the [`Selection::sync`] after it.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Flags to be told whether or not they changed.
+    announce: UidSet,
+    /// Changes the client knows of already.
+    silent: Option<(UidSet, FlagChange)>,
+    /// Whether FETCH responses name the uid (the command was a UID command).
+    with_uid: bool,
+    /// Whether no EXPUNGE may be told, whatever the command's row says.
+    hold: bool,
+}
+
+/// Which view answers what in FETCH responses.
+struct Pictures<'a> {
+    /// The sequence numbers.
+    numbers: &'a View,
+    /// The flags.
+    latest: &'a View,
+    /// What the client knew.
+    before: &'a View,
+}
+
+impl Selection {
+    /// EXISTS and RECENT.
+    pub fn write_counts(&self, out: &mut BytesMut) {
+        out.raw(b"* ")
+            .num(self.told.len() as u64)
+            .raw(b" EXISTS\r\n* ");
+        out.num(self.recent_count()).raw(b" RECENT\r\n");
+    }
+
+    /// FLAGS and PERMANENTFLAGS (RFC 9051 7.3.5, 7.1).
+    pub fn write_flag_lists(&self, view: &View, out: &mut BytesMut) {
+        out.raw(b"* FLAGS ").all_flags(view.keywords(), "").crlf();
+        out.raw(b"* OK [PERMANENTFLAGS ");
+        match (self.read_only, view.keywords().len() < mail::MAX_KEYWORDS) {
+            (true, _) => out.raw(b"()"),
+            (false, true) => out.all_flags(view.keywords(), " \\*"),
+            (false, false) => out.all_flags(view.keywords(), ""),
+        };
+        out.raw(b"] Flags that can be kept\r\n");
+    }
+
+    /// After STORE, or a FETCH that has told the flags itself: all of `uids` carry `change`. Silent, the
+    /// client is told only what it cannot know.
+    pub fn stored(&mut self, uids: UidSet, change: FlagChange, silent: bool, with_uid: bool) {
+        self.own.with_uid = with_uid;
+        if silent {
+            self.own.silent = Some((uids, change));
+        } else {
+            self.own.announce = self.own.announce.union(&uids);
+        }
+    }
+
+    /// The flags of `uids` are told after this command, changed or not.
+    pub fn announce(&mut self, uids: &UidSet) {
+        self.own.announce = self.own.announce.union(uids);
+    }
+
+    /// No EXPUNGE may follow this command: it used sequence numbers though it is a UID command (RFC
+    /// 7162 3.2.10.2: a UID SEARCH with message numbers in its criteria).
+    pub fn hold_expunges(&mut self) {
+        self.own.hold = true;
+    }
+
+    /// Tells what has changed since the client was last told. With `may_expunge` false nothing is
+    /// told while expunges wait, except what STORE must answer.
+    ///
+    /// # Errors
+    /// The connection, or BYE when the mailbox is gone.
+    pub async fn sync(
+        &mut self,
+        wire: &mut Wire,
+        enabled: Enabled,
+        may_expunge: bool,
+    ) -> Result<(), Refusal> {
+        let own = std::mem::take(&mut self.own);
+        if self.mailbox.is_gone() {
+            return Err(Refusal::Bye("the selected mailbox was deleted"));
+        }
+        let latest = self.mailbox.view();
+        if Arc::ptr_eq(&latest, &self.told) && own.announce.is_empty() {
+            return Ok(());
+        }
+        self.tell_keywords(&latest, wire.buffer());
+        let changes = latest.changes_since(&self.told);
+        if !changes.expunged.is_empty() {
+            if !may_expunge || own.hold {
+                return self.hold_back(wire, enabled, &latest, &own).await;
+            }
+            self.tell_expunged(wire, enabled, &changes.expunged).await?;
+        }
+        let before = std::mem::replace(&mut self.told, Arc::clone(&latest));
+        if !changes.added.is_empty() {
+            self.claim_recent();
+            self.write_counts(wire.buffer());
+        }
+        let flagged = match own.announce.is_empty() {
+            true => changes.flagged,
+            false => changes.flagged.union(&own.announce),
+        };
+        let pictures = Pictures {
+            numbers: &latest,
+            latest: &latest,
+            before: &before,
+        };
+        self.tell_flags(wire, enabled, pictures, &flagged, &own)
+            .await?;
+        if std::mem::take(&mut self.held_back) && enabled.condstore {
+            self.tell_modseq(wire.buffer());
+        }
+        Ok(())
+    }
+
+    /// Tells what STORE must answer and nothing else: the sequence numbers of the old picture hold.
+    async fn hold_back(
+        &mut self,
+        wire: &mut Wire,
+        enabled: Enabled,
+        latest: &View,
+        own: &Own,
+    ) -> Result<(), Refusal> {
+        let pictures = Pictures {
+            numbers: &self.told,
+            latest,
+            before: &self.told,
+        };
+        self.tell_flags(wire, enabled, pictures, &own.announce, own)
+            .await?;
+        // RFC 7162 5: a client takes the largest MODSEQ it has seen for where it stands, and would
+        // miss what is held back here.
+        if enabled.condstore {
+            self.tell_modseq(wire.buffer());
+        }
+        self.held_back = true;
+        Ok(())
+    }
+
+    /// HIGHESTMODSEQ: how far the client has been told.
+    pub fn tell_modseq(&self, out: &mut BytesMut) {
+        out.raw(b"* OK ");
+        Code::HighestModSeq(self.told.modseq()).write(out);
+        out.raw(b"told so far\r\n");
+    }
+
+    fn tell_keywords(&mut self, latest: &View, out: &mut BytesMut) {
+        if latest.keywords().len() > self.told_keywords {
+            self.told_keywords = latest.keywords().len();
+            self.write_flag_lists(latest, out);
+        }
+    }
+
+    async fn tell_expunged(
+        &self,
+        wire: &mut Wire,
+        enabled: Enabled,
+        gone: &UidSet,
+    ) -> Result<(), Refusal> {
+        if enabled.qresync {
+            wire.buffer().raw(b"* VANISHED ").uids(gone).crlf();
+            return Ok(());
+        }
+        // From the last to the first, so that no number shifts another: what a client that keeps an
+        // array can follow in linear time.
+        for range in gone.ranges().rev() {
+            let (from, to) = self.span(range);
+            for index in (from..to).rev() {
+                wire.buffer()
+                    .raw(b"* ")
+                    .num(MsgSeq::at(index).0)
+                    .raw(b" EXPUNGE\r\n");
+                wire.flush_if_over(MAX_PENDING).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_flags(
+        &self,
+        wire: &mut Wire,
+        enabled: Enabled,
+        pictures: Pictures<'_>,
+        uids: &UidSet,
+        own: &Own,
+    ) -> Result<(), Refusal> {
+        let Pictures {
+            numbers,
+            latest,
+            before,
+        } = pictures;
+        let same = std::ptr::eq(numbers, latest);
+        for (index, row) in numbers.rows_in(uids) {
+            let row = if same {
+                Some(row)
+            } else {
+                latest.find(row.uid)
+            };
+            let Some(row) = row else { continue };
+            let quiet = own.silent.as_ref().is_some_and(|(set, change)| {
+                set.contains(row.uid)
+                    && before
+                        .find(row.uid)
+                        .is_some_and(|old| is_result(&old, change, &row, latest))
+            });
+            // RFC 7162 3.1.3: .SILENT does not silence MODSEQ.
+            if quiet && !enabled.condstore {
+                continue;
+            }
+            let out = wire.buffer();
+            out.raw(b"* ").num(MsgSeq::at(index).0).raw(b" FETCH (");
+            // RFC 7162 3.2.4: UID and MODSEQ, once the client is aware of CONDSTORE.
+            if own.with_uid || enabled.condstore {
+                out.raw(b"UID ").num(row.uid.get()).raw(b" ");
+            }
+            if !quiet {
+                let recent = self.is_recent(row.uid);
+                out.raw(b"FLAGS ")
+                    .flags(row.flags, row.keywords, recent, latest);
+            }
+            if enabled.condstore {
+                out.raw(if quiet { b"MODSEQ (" } else { b" MODSEQ (" });
+                out.num(row.modseq.get()).raw(b")");
+            }
+            out.raw(b")\r\n");
+            wire.flush_if_over(MAX_PENDING).await?;
+        }
+        Ok(())
+    }
+
+    /// RFC 7162 3.2.10.1: VANISHED (EARLIER) for what was expunged after `since`, among `known` (all, if
+    /// `None`). `samples` are pairs of sequence number and uid the client knew.
+    ///
+    /// # Errors
+    /// The engine's, when the journal cannot be read.
+    pub async fn tell_vanished_earlier(
+        &self,
+        wire: &mut Wire,
+        since: u64,
+        known: Option<&UidSet>,
+        samples: &[(u32, u32)],
+    ) -> Result<(), Refusal> {
+        // RFC 7162 3.2.5.2: below a sample that still holds the client knows of every expunge.
+        let after = self.last_match(samples);
+        let vanished = self
+            .mailbox
+            .vanished_since(self.mailbox.effective_since(since))
+            .await?;
+        let vanished = match (vanished, above(after)) {
+            // RFC 7162 3.2.6: too long ago to be remembered, so whatever is not there has vanished.
+            (None, _) => missing(&self.told, after),
+            (Some(vanished), Some(above)) => vanished.intersection(&above),
+            (Some(_), None) => UidSet::new(),
+        };
+        let vanished = match known {
+            Some(known) => vanished.intersection(known),
+            None => vanished,
+        };
+        if !vanished.is_empty() {
+            wire.buffer()
+                .raw(b"* VANISHED (EARLIER) ")
+                .uids(&vanished)
+                .crlf();
+        }
+        Ok(())
+    }
+
+    /// FETCH (UID FLAGS MODSEQ) for the messages that changed after `since`, among `known` (all, if
+    /// `None`).
+    ///
+    /// # Errors
+    /// The connection.
+    pub async fn tell_changed(
+        &self,
+        wire: &mut Wire,
+        enabled: Enabled,
+        since: u64,
+        known: Option<&UidSet>,
+    ) -> Result<(), Refusal> {
+        let changed = self.told.changed_after(self.mailbox.effective_since(since));
+        let changed = match known {
+            Some(known) => changed.intersection(known),
+            None => changed,
+        };
+        let told: &View = &self.told;
+        let pictures = Pictures {
+            numbers: told,
+            latest: told,
+            before: told,
+        };
+        self.tell_flags(wire, enabled, pictures, &changed, &Own::default())
+            .await
+    }
+
+    /// The uid of the last sample that still holds, 0 if none does.
+    fn last_match(&self, samples: &[(u32, u32)]) -> u32 {
+        let holds = |&&(seq, uid): &&(u32, u32)| {
+            let row = (seq as usize)
+                .checked_sub(1)
+                .and_then(|index| self.told.get(index));
+            row.is_some_and(|row| row.uid.get() == uid)
+        };
+        samples
+            .iter()
+            .filter(holds)
+            .map(|&(_, uid)| uid)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+fn above(uid: u32) -> Option<UidSet> {
+    let first = types::Uid::new(uid.checked_add(1)?)?;
+    Some(UidSet::range(first, types::Uid::MAX))
+}
+
+/// Whether `now` is what `change` makes of `old`: then the client that asked for the change knows it.
+fn is_result(old: &Row, change: &FlagChange, now: &Row, view: &View) -> bool {
+    let bits = change
+        .keywords
+        .iter()
+        .filter_map(|k| view.keyword_bit(k))
+        .fold(0, |all, bit| all | bit);
+    let (flags, keywords): (Flags, u64) = match change.op {
+        FlagOp::Add => (old.flags.union(change.flags), old.keywords | bits),
+        FlagOp::Remove => (old.flags.without(change.flags), old.keywords & !bits),
+        FlagOp::Replace => (change.flags, bits),
+    };
+    now.flags == flags && now.keywords == keywords
+}
