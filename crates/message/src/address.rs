@@ -63,17 +63,14 @@ pub fn address_texts(value: &[u8]) -> String {
                 ..
             } => {
                 text.push_str(separator);
-                if let Some(name) = &name {
-                    text.push_str(&decode_words(name));
-                    text.push_str(" <");
-                }
-                text.push_str(&decode_words(&local.unwrap_or_default()));
-                if let Some(domain) = domain {
-                    text.push('@');
-                    text.push_str(&decode_words(&domain));
-                }
-                if name.is_some() {
-                    text.push('>');
+                let name = name.map(|name| decode_words(&name)).unwrap_or_default();
+                let local = decode_words(&local.unwrap_or_default());
+                let domain = domain.map(|domain| format!("@{}", decode_words(&domain)));
+                let address = local + &domain.unwrap_or_default();
+                match (name.is_empty(), address.is_empty()) {
+                    (true, _) => text.push_str(&address),
+                    (false, true) => text.push_str(&name),
+                    (false, false) => text.push_str(&format!("{name} <{address}>")),
                 }
             }
             Address::GroupStart(name) => {

@@ -421,7 +421,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn mime_fields(header: &[u8]) -> Mime<'_> {
+pub(crate) fn mime_fields(header: &[u8]) -> Mime<'_> {
     let mut mime = Mime::default();
     for field in fields(header) {
         let Some(name) = field

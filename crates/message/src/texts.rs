@@ -3,9 +3,15 @@
 use std::ops::ControlFlow;
 
 use crate::charset;
+use crate::content::MediaType;
 use crate::digest::encoding;
 use crate::header::fields;
-use crate::scan::{Kind, scan};
+use crate::needle::Needle;
+use crate::scan::{Kind, mime_fields, scan};
+use crate::section::Entry;
+use crate::slice;
+use crate::transfer::TransferEncoding;
+use crate::view::Digest;
 use crate::words::decode_words;
 
 /// Calls `f` with each piece of text in the body of a message (RFC 3501 6.4.4, SEARCH BODY), until it
@@ -18,15 +24,9 @@ pub fn body_texts(message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
         if index > 0 && each_field(tree.header(node), f).is_break() {
             return;
         }
-        if node.kind != Kind::Leaf || !node.media.is_kind("text") {
-            continue;
-        }
-        let body = tree.body(node);
-        let Some(bytes) = encoding(node).decode(body) else {
-            continue;
-        };
-        if !bytes.is_empty()
-            && f(&charset::decode(&bytes, node.media.charset().as_deref())).is_break()
+        if node.kind == Kind::Leaf
+            && node.media.is_kind("text")
+            && part_text(tree.body(node), encoding(node), &node.media, f).is_break()
         {
             return;
         }
@@ -37,6 +37,51 @@ pub fn body_texts(message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
 pub fn header_texts(header: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
     // Stopping early is all a break asks for.
     let _ = each_field(header, f);
+}
+
+impl Digest<'_> {
+    /// Whether `needle` is in one of the pieces [`body_texts`] gives for `message`, the message
+    /// that was digested. Faster, since the parts need not be found again, and ASCII text is not
+    /// looked at twice.
+    pub fn body_contains(&self, message: &[u8], needle: &Needle) -> bool {
+        let check = &mut |text: &str| match needle.is_in(text) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let entries = (0..).map_while(|index| Some((index, self.entry(index)?)));
+        entries.into_iter().any(|(index, entry)| {
+            let header = slice(message, entry.header as usize, entry.body as usize);
+            if index > 0 && each_field(header, check).is_break() {
+                return true;
+            }
+            if !entry.is(Entry::TEXT) || entry.body == entry.end {
+                return false;
+            }
+            let body = slice(message, entry.body as usize, entry.end as usize);
+            let encoding = entry.encoding();
+            if encoding == TransferEncoding::Identity
+                && entry.is(Entry::ASCII_SUPERSET)
+                && (!self.has_8bit() || body.is_ascii())
+            {
+                return needle.is_in_ascii(body);
+            }
+            let media = mime_fields(header).content_type.map(MediaType::parse);
+            let media = media.unwrap_or_else(MediaType::text_plain);
+            part_text(body, encoding, &media, check).is_break()
+        })
+    }
+}
+
+fn part_text(
+    body: &[u8],
+    encoding: TransferEncoding,
+    media: &MediaType<'_>,
+    f: &mut dyn FnMut(&str) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    match encoding.decode(body) {
+        Some(bytes) if !bytes.is_empty() => f(&charset::decode(&bytes, media.charset().as_deref())),
+        _ => ControlFlow::Continue(()),
+    }
 }
 
 fn each_field(header: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
+use crate::header::line_len;
+
 /// How the octets of a part are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -120,22 +124,22 @@ fn base64_slow<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
 /// Decodes quoted-printable (RFC 2045 6.7). A `=` that begins no code stays as it is.
 pub(crate) fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
-    let mut lines = bytes.split_inclusive(|&b| b == b'\n');
-    for line in &mut lines {
-        let content = line.trim_ascii_end();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(line_len(rest));
+        rest = after;
         // Rule 3: white space at the end of a line was added in transport.
-        let line_end = match line {
-            [.., b'\r', b'\n'] => &b"\r\n"[..],
-            [.., b'\n'] => b"\n",
-            _ => b"",
-        };
-        match content {
-            // Rule 5: a soft line break.
-            [content @ .., b'='] => quoted_line(content, false, &mut out),
-            content => {
-                quoted_line(content, false, &mut out);
-                out.extend_from_slice(line_end);
-            }
+        let content = line.trim_ascii_end();
+        // Rule 5: a soft line break.
+        if let [content @ .., b'='] = content {
+            codes(content, &mut out);
+            continue;
+        }
+        codes(content, &mut out);
+        match line {
+            [.., b'\r', b'\n'] => out.extend_from_slice(b"\r\n"),
+            [.., b'\n'] => out.push(b'\n'),
+            _ => {}
         }
     }
     out
@@ -143,27 +147,33 @@ pub(crate) fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
 
 /// Decodes the Q encoding of RFC 2047 4.2.
 pub(crate) fn q_encoding(bytes: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = bytes
+        .iter()
+        .map(|&b| if b == b'_' { b' ' } else { b })
+        .collect();
     let mut out = Vec::with_capacity(bytes.len());
-    quoted_line(bytes, true, &mut out);
+    codes(&spaced, &mut out);
     out
 }
 
-fn quoted_line(line: &[u8], underscores: bool, out: &mut Vec<u8>) {
+/// Resolves the `=XX` of one line.
+fn codes(line: &[u8], out: &mut Vec<u8>) {
     let mut rest = line;
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match (first, after) {
-            (b'=', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    out.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => out.push(b'='),
-            },
-            (b'_', _) if underscores => out.push(b' '),
-            (first, _) => out.push(*first),
-        }
+    while let Some(at) = memchr(b'=', rest) {
+        let (plain, code) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        rest = match code {
+            [_, high, low, after @ ..] if let (Some(high), Some(low)) = (hex(*high), hex(*low)) => {
+                out.push(high << 4 | low);
+                after
+            }
+            _ => {
+                out.push(b'=');
+                code.split_first().map_or(&[][..], |(_, after)| after)
+            }
+        };
     }
+    out.extend_from_slice(rest);
 }
 
 pub(crate) fn hex(digit: u8) -> Option<u8> {
