@@ -463,7 +463,7 @@ mod tests {
             ("hostname = \"x\"", "missing field `data_dir`"),
             (
                 "data_dir = \"x\"\n[[auth.directory]]\nkind = \"ldap\"",
-                "line 2: unknown variant",
+                "line 3: unknown variant",
             ),
         ] {
             let error = Config::parse(text).unwrap_err();

@@ -23,4 +23,5 @@ mod server;
 pub use imap::{ImapClient, Response};
 pub use lmtp::LmtpClient;
 pub use pop3::Pop3Client;
+pub use rustix::process::Signal;
 pub use server::{PASSWORD, Server, Settings};
