@@ -82,9 +82,8 @@ impl Active {
             replaces: Vec::new(),
         };
         let path = files::path(dir, number, Which::Pack);
-        files::replace(&path, &[&header.encode(store)], true)?;
+        let file = files::replace(&path, &[&header.encode(store)], true)?;
         files::sync_dir(dir)?;
-        let file = File::options().read(true).write(true).open(path)?;
         Ok(Self::new(header, file, FILE_HEADER, Map::new()))
     }
 
@@ -307,6 +306,12 @@ fn roll(shared: &Shared) -> Result<(), StorageError> {
     let next = Active::create(&shared.dir, number, shared.store, &shared.options).map_err(io)?;
     if let Err(error) = shared.options.step(Step::Seal) {
         let _ = files::remove(&files::path(&shared.dir, number, Which::Pack));
+        return Err(io(error));
+    }
+    // Most of what came in since the last group commit is synced here, so that the lock is held shortly.
+    // A failure shows once only: it may never be passed over.
+    if let Err(error) = shared.catalog().active.1.sync_data() {
+        shared.writer().fail(format!("fdatasync failed: {error}"));
         return Err(io(error));
     }
     let (sealed, group) = {

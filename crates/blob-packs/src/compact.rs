@@ -154,12 +154,15 @@ impl Shared {
     fn prepare_collection(&self) -> Result<bool, StorageError> {
         let mut writer = self.writer();
         writer.check()?;
-        let flushed = writer.released.flush();
-        let shrunk = match flushed {
-            Ok(()) if writer.released.is_bloated() => writer.released.shrink(self.store),
-            other => other,
-        };
-        shrunk.map_err(|error| StorageError::io("log of releases", &error))?;
+        let io = |error: io::Error| StorageError::io("log of releases", &error);
+        writer.released.flush().map_err(io)?;
+        if writer.released.is_bloated() {
+            writer.released.shrink(self.store).map_err(io)?;
+            if let Err(error) = files::sync_dir(&self.dir) {
+                writer.fail(format!("fsync of the directory failed: {error}"));
+                return Err(io(error));
+            }
+        }
         let (number, tail) = (writer.active.header.number, writer.active.tail);
         let (expired, bytes) = self.expired(writer.released.of(number), number);
         Ok(!expired.is_empty()
@@ -196,7 +199,8 @@ impl Shared {
         let now = self.options.seconds();
         let cold = self.options.cold_after.map(|age| age.as_secs());
         let small = self.options.pack_bytes / SMALL_SHARE;
-        let is_small = |pack: &&Arc<Sealed>| pack.summary.covered < small;
+        let is_small =
+            |pack: &&Arc<Sealed>| pack.summary.covered < small && pack.summary.damage.is_empty();
         let merge = catalog.sealed.iter().filter(is_small).count() >= MANY_SMALL;
         let mut victims = Vec::new();
         for pack in &catalog.sealed {

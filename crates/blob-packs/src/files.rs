@@ -66,19 +66,25 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Replaces the file at `path` by `parts`; after a crash it is the old one or the new one.
-/// The directory entry itself may still be lost: [`sync_dir`].
-pub(crate) fn replace(path: &Path, parts: &[&[u8]], durable: bool) -> io::Result<()> {
+/// Replaces the file at `path` by `parts` and answers it, open; after a crash it is the old one or the
+/// new one. On an error it is the old one. The directory entry may still be lost: [`sync_dir`].
+pub(crate) fn replace(path: &Path, parts: &[&[u8]], durable: bool) -> io::Result<File> {
     use std::io::Write;
     let tmp = temporary(path);
-    let mut file = File::create(&tmp)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&tmp)?;
     for part in parts {
         file.write_all(part)?;
     }
     if durable {
         file.sync_all()?;
     }
-    std::fs::rename(&tmp, path)
+    std::fs::rename(&tmp, path)?;
+    Ok(file)
 }
 
 /// Removes a file that may be gone already.

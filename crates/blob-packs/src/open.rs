@@ -24,7 +24,7 @@ pub(crate) fn open(
     options: Options,
     mut progress: impl FnMut(Progress),
 ) -> Result<Shared> {
-    std::fs::create_dir_all(dir).map_err(|error| io_error("create", dir, &error))?;
+    create(dir).map_err(|error| io_error("create", dir, &error))?;
     let lock = lock(dir)?;
     let listed = files::list(dir).map_err(|error| io_error("list", dir, &error))?;
     let names = |which| {
@@ -115,6 +115,16 @@ fn assemble(
     ))
 }
 
+/// Makes the directory, durably.
+fn create(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    files::sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file = File::options()
@@ -173,7 +183,7 @@ fn identity(dir: &Path, packs: &BTreeSet<u32>) -> Result<StoreId> {
         &[format!("gatepost-packs {VERSION} {hex}\n").as_bytes()],
         true,
     )
-    .and_then(|()| files::sync_dir(dir))
+    .and_then(|_| files::sync_dir(dir))
     .map_err(|error| io_error("write", &path, &error))?;
     Ok(id)
 }
@@ -246,6 +256,10 @@ fn finish_compactions(dir: &Path, mut packs: BTreeMap<u32, Pack>) -> Result<BTre
         .filter(|pack| pack.header.kind == Kind::Compacted)
         .flat_map(|pack| pack.header.replaces.iter().copied())
         .collect();
+    if !replaced.is_empty() {
+        // The process may have died between giving the name and making it durable.
+        files::sync_dir(dir).map_err(|error| io_error("sync", dir, &error))?;
+    }
     for number in replaced {
         if packs.remove(&number).is_some() {
             remove_pack(dir, number).map_err(|error| io_error("clean", dir, &error))?;

@@ -46,6 +46,8 @@ pub(crate) struct Released {
     end: u64,
     buffer: Vec<u8>,
     packs: HashMap<u32, DeadSet>,
+    /// Of all dead records.
+    bytes: u64,
 }
 
 impl Released {
@@ -77,7 +79,10 @@ impl Released {
         }
         packs.retain(|_, dead| !dead.is_empty());
         let (file, end) = rewrite(&path, store, &packs)?;
+        // Before anything is taken back in the new file, the old one must be gone for good.
+        files::sync_dir(dir)?;
         Ok(Self {
+            bytes: packs.values().map(bytes_of).sum(),
             path,
             file,
             end,
@@ -106,6 +111,7 @@ impl Released {
             self.packs.entry(pack).or_default().entry(unit)
         {
             entry.insert(dead);
+            self.bytes += u64::from(dead.units) * format::ALIGN;
             encode(RELEASE, pack, unit, dead, &mut self.buffer);
         }
     }
@@ -126,8 +132,12 @@ impl Released {
         };
         encode(REARM, at.pack, unit, *dead, &mut self.buffer);
         self.flush()?;
-        if let Some(dead) = self.packs.get_mut(&at.pack) {
-            dead.remove(&unit);
+        if let Some(dead) = self
+            .packs
+            .get_mut(&at.pack)
+            .and_then(|dead| dead.remove(&unit))
+        {
+            self.bytes -= u64::from(dead.units) * format::ALIGN;
         }
         Ok(true)
     }
@@ -139,13 +149,14 @@ impl Released {
 
     /// Bytes of all dead records.
     pub(crate) fn bytes(&self) -> u64 {
-        let dead = self.packs.values().flat_map(BTreeMap::values);
-        dead.map(|dead| u64::from(dead.units) * format::ALIGN).sum()
+        self.bytes
     }
 
     /// The pack is gone; its entries in the file mean nothing until the next start removes them.
     pub(crate) fn forget(&mut self, pack: u32) -> DeadSet {
-        self.packs.remove(&pack).unwrap_or_default()
+        let dead = self.packs.remove(&pack).unwrap_or_default();
+        self.bytes -= bytes_of(&dead);
+        dead
     }
 
     /// Writes what was held back. On failure it stays held back and nothing half-written counts.
@@ -169,13 +180,20 @@ impl Released {
         self.end > 1 << 20 && self.end / 4 > (live * ENTRY) as u64
     }
 
-    /// Rewrites the file with what is still dead.
+    /// Rewrites the file with what is still dead. After success the directory must be synced before
+    /// anything that is taken back is relied on; after an error nothing has changed.
     pub(crate) fn shrink(&mut self, store: StoreId) -> io::Result<()> {
         let (file, end) = rewrite(&self.path, store, &self.packs)?;
         (self.file, self.end) = (file, end);
         self.buffer.clear();
         Ok(())
     }
+}
+
+fn bytes_of(dead: &DeadSet) -> u64 {
+    dead.values()
+        .map(|dead| u64::from(dead.units) * format::ALIGN)
+        .sum()
 }
 
 fn encode(kind: u32, pack: u32, unit: u32, dead: Dead, out: &mut Vec<u8>) {
@@ -242,10 +260,7 @@ fn rewrite(
             encode(RELEASE, *pack, *unit, *dead, &mut bytes);
         }
     }
-    files::replace(path, &[&bytes], true)?;
-    // Before anything is taken back in the new file, the old one must be gone for good.
-    files::sync_dir(path.parent().unwrap_or(Path::new(".")))?;
-    let file = File::options().read(true).write(true).open(path)?;
+    let file = files::replace(path, &[&bytes], true)?;
     Ok((Arc::new(file), bytes.len() as u64))
 }
 
@@ -311,5 +326,29 @@ mod tests {
             std::fs::write(&path, &bad).expect("write");
             assert!(open(dir.path()).of(1).is_none(), "entry {entry}");
         }
+    }
+
+    #[test]
+    fn a_rewrite_keeps_what_is_dead_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut released = open(dir.path());
+        for i in 1..50_000 {
+            released.release(1, &slot(i * 16), 5).expect("release");
+        }
+        assert!(!released.is_bloated(), "all of it means something");
+        assert_eq!(released.bytes(), 49_999 * 16);
+        for i in 11..50_000 {
+            released.rearm(at(1, i * 16)).expect("rearm");
+        }
+        assert!(released.is_bloated());
+        released.shrink(STORE).expect("shrink");
+        released.release(2, &slot(8), 5).expect("release");
+        assert!(released.rearm(at(1, 16)).expect("rearm"));
+        released.flush().expect("flush");
+        assert_eq!(released.bytes(), 10 * 16);
+        drop(released);
+        let released = open(dir.path());
+        assert_eq!(released.bytes(), 10 * 16);
+        assert!(!released.is_dead(at(1, 16)) && released.is_dead(at(1, 160)));
     }
 }

@@ -23,7 +23,7 @@ pub fn eager() -> Options {
     Options {
         pack_bytes: 4096,
         grace: Duration::ZERO,
-        dead_share: 0.01,
+        dead_share: 0.0,
         cold_after: None,
         ..Options::default()
     }
@@ -112,6 +112,10 @@ pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("create");
     for entry in std::fs::read_dir(from).expect("list") {
         let entry = entry.expect("entry");
-        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        match std::fs::copy(entry.path(), to.join(entry.file_name())) {
+            // A temporary file got its name meanwhile; a crash just before leaves the same.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            copied => drop(copied.expect("copy")),
+        }
     }
 }
