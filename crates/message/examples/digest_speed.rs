@@ -87,6 +87,10 @@ fn run(name: &str, messages: &[Vec<u8>]) {
     });
     report("locate", seconds, rounds, messages.len(), 0);
 
+    search(messages, &parsed, octets);
+}
+
+fn search(messages: &[Vec<u8>], parsed: &[Digest<'_>], octets: usize) {
     let needle = Needle::new("no such thing");
     let (seconds, rounds) = timed(|| {
         let mut found = 0;
@@ -107,7 +111,7 @@ fn run(name: &str, messages: &[Vec<u8>]) {
     );
 
     let (seconds, rounds) = timed(|| {
-        let pairs = messages.iter().zip(&parsed);
+        let pairs = messages.iter().zip(parsed);
         pairs
             .filter(|(message, digest)| digest.body_contains(message, &needle))
             .count()

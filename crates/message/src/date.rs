@@ -107,7 +107,8 @@ fn number(word: &[u8]) -> Option<u32> {
     )
 }
 
-/// RFC 5322 4.3: two digits below 50 are 20xx, other two or three digits count from 1900.
+/// RFC 5322 4.3: two digits below 50 are 20xx, other two or three digits count from 1900; so do those with
+/// a zero before them, which some software of 2002 wrote (`0102`).
 fn full_year(word: &[u8]) -> Option<u32> {
     // `1-Jan-2001`: the last hyphen looks like the sign of a zone.
     let word = word.strip_prefix(b"-").unwrap_or(word);
@@ -115,6 +116,7 @@ fn full_year(word: &[u8]) -> Option<u32> {
     match word.len() {
         1 | 2 if year < 50 => Some(year + 2000),
         1..=3 => Some(year + 1900),
+        _ if (100..1000).contains(&year) => Some(year + 1900),
         _ => (year >= 1900).then_some(year),
     }
 }
@@ -219,6 +221,7 @@ mod tests {
             ("21 Nov 97 09:55:06 GMT", 880_106_106, 10_186),
             ("1 Jan 01 00:00 EST", 978_325_200, 11_323),
             ("1 Jan 101 00:00", 978_307_200, 11_323),
+            ("1 Jan 0101 00:00", 978_307_200, 11_323),
             ("Mon Jan  1 00:00:00 2001", 978_307_200, 11_323),
             ("1-Jan-2001 00:00:00 -0100", 978_310_800, 11_323),
             ("Mon, 1 January 2001", 978_307_200, 11_323),
