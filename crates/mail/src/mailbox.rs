@@ -5,6 +5,7 @@ use crate::snapshot::{Loaded, Saved};
 use crate::{MailError, MailErrorKind, View};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 use types::{MailboxId, ModSeq, Uid, UidValidity};
 
@@ -52,6 +53,8 @@ pub(crate) struct State {
     /// A commit could not be made durable: nothing newer will ever be shown.
     broken: bool,
     pub(crate) recent_from: u32,
+    /// When new messages were shown last.
+    pub(crate) arrived: Option<Instant>,
     pub(crate) disk: OnDisk,
 }
 
@@ -83,6 +86,7 @@ impl Mailbox {
             pending: 0,
             broken: false,
             recent_from,
+            arrived: None,
             disk: OnDisk::default(),
         };
         Arc::new(Self {
@@ -134,7 +138,7 @@ impl Mailbox {
         state.install(new, journal_bytes);
         let show = state.pending == 0 && !state.broken;
         if show {
-            state.shown = state.head.clone();
+            state.show(state.head.clone());
         }
         drop(state);
         if show {
@@ -158,11 +162,14 @@ impl Mailbox {
             state.broken = true;
         } else if !state.broken {
             if state.pending == 0 {
-                state.shown = state.head.clone();
+                state.show(state.head.clone());
             } else if new.record.modseq > state.shown.record.modseq {
                 let loaded = state.shown.view.is_some();
-                state.shown = new.clone();
-                state.shown.view = state.shown.view.take().filter(|_| loaded);
+                let view = new.view.clone().filter(|_| loaded);
+                state.show(Committed {
+                    record: new.record.clone(),
+                    view,
+                });
             }
         }
         drop(state);
@@ -247,6 +254,13 @@ impl Mailbox {
 }
 
 impl State {
+    fn show(&mut self, new: Committed) {
+        if new.record.uid_next != self.shown.record.uid_next {
+            self.arrived = Some(Instant::now());
+        }
+        self.shown = new;
+    }
+
     fn install(&mut self, mut new: Committed, journal_bytes: usize) {
         // The view may have been dropped, or not been loaded at all, while the commit was made.
         new.view = new.view.filter(|_| self.head.view.is_some());

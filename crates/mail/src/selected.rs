@@ -99,6 +99,11 @@ impl Selected {
         self.mailbox.watch()
     }
 
+    /// When new messages were last made visible, for measuring how soon they are told.
+    pub fn arrived(&self) -> Option<std::time::Instant> {
+        self.mailbox.state().arrived
+    }
+
     /// Whether the mailbox was deleted by someone: operations answer `Gone`, the view stays readable.
     pub fn is_gone(&self) -> bool {
         self.mailbox.is_gone()
