@@ -138,7 +138,8 @@ impl Mailbox {
         state.install(new, journal_bytes);
         let show = state.pending == 0 && !state.broken;
         if show {
-            state.show(state.head.clone());
+            let head = state.head.clone();
+            state.show(head);
         }
         drop(state);
         if show {
@@ -162,7 +163,8 @@ impl Mailbox {
             state.broken = true;
         } else if !state.broken {
             if state.pending == 0 {
-                state.show(state.head.clone());
+                let head = state.head.clone();
+                state.show(head);
             } else if new.record.modseq > state.shown.record.modseq {
                 let loaded = state.shown.view.is_some();
                 let view = new.view.clone().filter(|_| loaded);
