@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{Client, Server, checksum, on_loopback};
-use net::{ListenerConfig, Timeouts, UnixPath};
+use net::{Conn, ListenerConfig, Metrics, Shutdown, Timeouts, UnixPath, Wire};
 use tokio::net::UnixStream;
 
 #[tokio::test]
@@ -213,4 +213,41 @@ async fn a_layer_gets_what_was_read_before_it() {
     assert_eq!(client.line().await, "through one");
     client.send(b"o\r\n").await;
     assert_eq!(client.line().await, "two");
+}
+
+#[tokio::test]
+async fn flushing_sends_everything_even_after_it_was_abandoned_once() {
+    use tokio::io::{AsyncReadExt, BufWriter, duplex};
+    let metrics = Metrics::new("test");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let token = Shutdown::new().token();
+    let front = metrics.front("echo", []);
+    let mut wire = Wire::new(
+        Conn::tcp(socket, address),
+        front,
+        token,
+        Timeouts::default(),
+    );
+    let (near, mut far) = duplex(16);
+    // Takes all at once and hands it on sixteen octets at a time, as TLS may.
+    wire.layer(|_, _| Box::new(BufWriter::with_capacity(1 << 20, near)))
+        .await
+        .unwrap();
+    for size in [100, 3_000_000] {
+        wire.write_bytes(vec![b'x'; size].into());
+        tokio::select! {
+            biased;
+            _ = wire.flush() => panic!("nobody has read"),
+            () = std::future::ready(()) => {}
+        }
+        let mut got = vec![0; size];
+        let (flushed, read) = tokio::join!(wire.flush(), far.read_exact(&mut got[..size - 16]));
+        flushed.unwrap();
+        read.unwrap();
+        assert_eq!(wire.pending_out(), 0);
+        let last = tokio::time::timeout(Duration::from_secs(20), far.read_exact(&mut got[..16]));
+        last.await.unwrap().unwrap();
+    }
 }
