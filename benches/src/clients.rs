@@ -1,0 +1,223 @@
+//! IMAP, POP3 and LMTP as far as the workloads speak them.
+
+use std::net::SocketAddr;
+
+use crate::wire::{Result, Wire};
+
+pub(crate) const PASSWORD: &str = "pass";
+
+/// An IMAP connection. One command at a time, so one tag serves for all.
+pub(crate) struct Imap {
+    pub(crate) wire: Wire,
+}
+
+/// What an IMAP command brought.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Untagged responses.
+    pub(crate) untagged: usize,
+    /// The line of the last untagged response that has the asked-for word, and the tagged one.
+    pub(crate) noted: String,
+}
+
+impl Imap {
+    pub(crate) fn login(address: SocketAddr, user: &str, buffer: usize) -> Result<Self> {
+        let mut imap = Self {
+            wire: Wire::connect(address, buffer)?,
+        };
+        let greeting = imap.wire.line()?;
+        if !greeting.starts_with(b"* OK") {
+            return Err(unexpected("greeting", greeting));
+        }
+        imap.run(&format!("LOGIN {user} {PASSWORD}"))?;
+        Ok(imap)
+    }
+
+    /// Logged in, with a mailbox selected.
+    pub(crate) fn select(address: SocketAddr, user: &str, buffer: usize) -> Result<Self> {
+        let mut imap = Self::login(address, user, buffer)?;
+        imap.run("SELECT INBOX")?;
+        Ok(imap)
+    }
+
+    pub(crate) fn run(&mut self, command: &str) -> Result<Answer> {
+        self.run_noting(command, "")
+    }
+
+    /// Runs a command that must be answered OK; lines with `word` are kept in the answer.
+    pub(crate) fn run_noting(&mut self, command: &str, word: &str) -> Result<Answer> {
+        self.wire.send(format!("a {command}\r\n").as_bytes())?;
+        self.answer(command, word)
+    }
+
+    pub(crate) fn answer(&mut self, command: &str, word: &str) -> Result<Answer> {
+        let mut answer = Answer::default();
+        let mut inside = false;
+        loop {
+            let line = self.wire.line()?;
+            if !inside {
+                if line.starts_with(b"* ") {
+                    answer.untagged += 1;
+                    if !word.is_empty() && memchr::memmem::find(line, word.as_bytes()).is_some() {
+                        answer.noted.push_str(&String::from_utf8_lossy(line));
+                    }
+                } else if let Some(tagged) = line.strip_prefix(b"a ") {
+                    if !tagged.starts_with(b"OK") {
+                        return Err(unexpected(command, tagged));
+                    }
+                    answer.noted.push_str(&String::from_utf8_lossy(tagged));
+                    return Ok(answer);
+                } else {
+                    return Err(unexpected(command, line));
+                }
+            }
+            inside = match literal(line) {
+                Some(length) => {
+                    self.wire.skip(length)?;
+                    true
+                }
+                None => false,
+            };
+        }
+    }
+
+    /// APPENDs with a non-synchronising literal (RFC 7888), as clients do where it is offered.
+    pub(crate) fn append(&mut self, mailbox: &str, message: &[u8]) -> Result<()> {
+        let mut bytes = Vec::with_capacity(message.len() + 64);
+        let head = format!("a APPEND {mailbox} (\\Seen) {{{}+}}\r\n", message.len());
+        bytes.extend_from_slice(head.as_bytes());
+        bytes.extend_from_slice(message);
+        bytes.extend_from_slice(b"\r\n");
+        self.wire.send(&bytes)?;
+        self.answer("APPEND", "")?;
+        Ok(())
+    }
+
+    pub(crate) fn idle(&mut self) -> Result<()> {
+        self.wire.send(b"a IDLE\r\n")?;
+        loop {
+            let line = self.wire.line()?;
+            if line.starts_with(b"+") {
+                return Ok(());
+            }
+            if !line.starts_with(b"* ") {
+                return Err(unexpected("IDLE", line));
+            }
+        }
+    }
+
+    /// Waits in IDLE until a message is announced.
+    pub(crate) fn wait_exists(&mut self) -> Result<()> {
+        loop {
+            let line = self.wire.line()?;
+            if line.ends_with(b" EXISTS") {
+                return Ok(());
+            }
+            if !line.starts_with(b"* ") {
+                return Err(unexpected("IDLE", line));
+            }
+        }
+    }
+}
+
+/// The number of a `NAME n]` response code in `text`.
+pub(crate) fn code(text: &str, name: &str) -> Result<u64> {
+    let missing = || format!("no {name} in: {text}");
+    let at = text.find(name).ok_or_else(missing)? + name.len();
+    let digits: String = text[at..]
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    Ok(digits.parse().map_err(|_| missing())?)
+}
+
+fn literal(line: &[u8]) -> Option<usize> {
+    let rest = line.strip_suffix(b"}")?;
+    let open = rest.iter().rposition(|byte| *byte == b'{')?;
+    std::str::from_utf8(&rest[open + 1..]).ok()?.parse().ok()
+}
+
+fn unexpected(what: &str, line: &[u8]) -> Box<dyn std::error::Error + Send + Sync> {
+    let line = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
+    format!("{what}: {line}").into()
+}
+
+/// A POP3 connection.
+pub(crate) struct Pop3 {
+    pub(crate) wire: Wire,
+}
+
+impl Pop3 {
+    pub(crate) fn login(address: SocketAddr, user: &str, buffer: usize) -> Result<Self> {
+        let mut pop3 = Self {
+            wire: Wire::connect(address, buffer)?,
+        };
+        pop3.status("greeting")?;
+        pop3.run(&format!("USER {user}"))?;
+        pop3.run(&format!("PASS {PASSWORD}"))?;
+        Ok(pop3)
+    }
+
+    /// Sends a command and reads its status line.
+    pub(crate) fn run(&mut self, command: &str) -> Result<()> {
+        self.wire.send(format!("{command}\r\n").as_bytes())?;
+        self.status(command)
+    }
+
+    /// Reads a status line, which must be `+OK`.
+    pub(crate) fn status(&mut self, command: &str) -> Result<()> {
+        let line = self.wire.line()?;
+        if line.starts_with(b"+OK") {
+            Ok(())
+        } else {
+            Err(unexpected(command, line))
+        }
+    }
+
+    /// Sends a command and reads over its multi-line answer.
+    pub(crate) fn run_multiline(&mut self, command: &str) -> Result<()> {
+        self.run(command)?;
+        self.wire.skip_multiline()
+    }
+}
+
+/// An LMTP connection past LHLO.
+pub(crate) struct Lmtp {
+    wire: Wire,
+}
+
+impl Lmtp {
+    pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
+        let mut lmtp = Self {
+            wire: Wire::connect(address, crate::wire::SMALL)?,
+        };
+        lmtp.reply(b"220")?;
+        lmtp.wire.send(b"LHLO localhost\r\n")?;
+        lmtp.reply(b"250")?;
+        Ok(lmtp)
+    }
+
+    /// Delivers one message that is already dot-stuffed and ended, as a pipelining sender does.
+    pub(crate) fn deliver(&mut self, user: &str, stuffed: &[u8]) -> Result<()> {
+        let envelope = format!("MAIL FROM:<sender@example.org>\r\nRCPT TO:<{user}>\r\nDATA\r\n");
+        self.wire.send(envelope.as_bytes())?;
+        self.reply(b"250")?;
+        self.reply(b"250")?;
+        self.reply(b"354")?;
+        self.wire.send(stuffed)?;
+        self.reply(b"250")
+    }
+
+    fn reply(&mut self, code: &[u8]) -> Result<()> {
+        loop {
+            let line = self.wire.line()?;
+            if !line.starts_with(code) {
+                return Err(unexpected("LMTP", line));
+            }
+            if line.get(3) != Some(&b'-') {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A client connection that costs little: big reads, answers counted where they lie.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use memchr::{memchr, memmem};
+
+/// The benchmark's errors are only ever shown.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A server that is silent this long fails the workload.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Enough that a bulk FETCH costs few system calls.
+pub(crate) const BULK: usize = 1 << 20;
+/// For connections that are opened by the hundred, or last for one command.
+pub(crate) const SMALL: usize = 8 << 10;
+
+/// Bytes from the server, seen line by line without copying.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    at: usize,
+    end: usize,
+    /// All octets received so far.
+    received: u64,
+}
+
+impl Wire {
+    pub(crate) fn connect(address: SocketAddr, buffer: usize) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream,
+            buffer: vec![0; buffer],
+            at: 0,
+            end: 0,
+            received: 0,
+        })
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(bytes)?)
+    }
+
+    /// A second handle, to write from another thread.
+    pub(crate) fn writer(&self) -> Result<TcpStream> {
+        Ok(self.stream.try_clone()?)
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The next line without its line end.
+    pub(crate) fn line(&mut self) -> Result<&[u8]> {
+        let mut searched = self.at;
+        loop {
+            if let Some(found) = memchr(b'\n', &self.buffer[searched..self.end]) {
+                let line = &self.buffer[self.at..searched + found];
+                self.at = searched + found + 1;
+                return Ok(line.strip_suffix(b"\r").unwrap_or(line));
+            }
+            let known = self.end - self.at;
+            self.fill()?;
+            searched = self.at + known;
+        }
+    }
+
+    /// Reads over `count` octets.
+    pub(crate) fn skip(&mut self, mut count: usize) -> Result<()> {
+        loop {
+            let here = count.min(self.end - self.at);
+            self.at += here;
+            count -= here;
+            if count == 0 {
+                return Ok(());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads over everything up to the end of a POP3 multi-line answer whose status line has just
+    /// been read.
+    pub(crate) fn skip_multiline(&mut self) -> Result<()> {
+        // The CRLF of the status line may be the first half of the end mark.
+        self.at -= 2;
+        let end_mark = memmem::Finder::new(b"\r\n.\r\n");
+        loop {
+            if let Some(found) = end_mark.find(&self.buffer[self.at..self.end]) {
+                self.at += found + 5;
+                return Ok(());
+            }
+            self.at = self.end.saturating_sub(4).max(self.at);
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        if self.at > 0 {
+            self.buffer.copy_within(self.at..self.end, 0);
+            self.end -= self.at;
+            self.at = 0;
+        }
+        if self.end == self.buffer.len() {
+            if self.end > 64 << 20 {
+                return Err("a line of more than 64 MB".into());
+            }
+            self.buffer.resize(2 * self.end, 0);
+        }
+        let read = self.stream.read(&mut self.buffer[self.end..])?;
+        if read == 0 {
+            return Err("the server closed the connection".into());
+        }
+        self.end += read;
+        self.received += read as u64;
+        Ok(())
+    }
+}

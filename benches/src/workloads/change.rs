@@ -1,0 +1,79 @@
+//! Changing flags, and messages that move.
+
+use std::time::Instant;
+
+use crate::bench::{Bench, expect, median};
+use crate::clients::Imap;
+use crate::peers::READER;
+use crate::wire::{BULK, Result};
+
+/// Sets, then takes back, so that every command changes something.
+fn signs() -> impl FnMut() -> char {
+    let mut plus = false;
+    move || {
+        plus = !plus;
+        if plus { '+' } else { '-' }
+    }
+}
+
+pub(super) fn store_one(bench: &mut Bench<'_>) -> Result<()> {
+    let mut imap = bench.reader()?;
+    let count = bench.count();
+    let mut sign = signs();
+    let seconds = bench.seconds(|| {
+        let sign = sign();
+        for number in 1..=count {
+            imap.run(&format!("STORE {number} {sign}FLAGS (\\Flagged)"))?;
+        }
+        Ok(())
+    })?;
+    bench.report("store-one", count as f64 / seconds);
+    Ok(())
+}
+
+pub(super) fn store_all(bench: &mut Bench<'_>) -> Result<()> {
+    let mut imap = bench.reader()?;
+    let count = bench.count();
+    let mut sign = signs();
+    imap.run("STORE 1:* -FLAGS.SILENT (\\Flagged)")?;
+    let seconds = bench.seconds(|| {
+        let sign = sign();
+        let answer = imap.run(&format!("STORE 1:* {sign}FLAGS (\\Flagged)"))?;
+        expect("STORE", answer.untagged, count)
+    })?;
+    bench.report("store-all", count as f64 / seconds);
+    Ok(())
+}
+
+/// Everything copied, the copies moved on, the moved ones expunged; three rounds.
+pub(super) fn copy_move_expunge(bench: &mut Bench<'_>) -> Result<()> {
+    let mut imap = Imap::login(bench.peer.imap(), READER, BULK)?;
+    imap.run("CREATE Copied")?;
+    imap.run("CREATE Moved")?;
+    let count = bench.count();
+    let mut copy = Vec::new();
+    let mut moved = Vec::new();
+    let mut expunge = Vec::new();
+    for _ in 0..3 {
+        imap.run("SELECT INBOX")?;
+        copy.push(timed(&mut imap, "COPY 1:* Copied", 0)?);
+        imap.run("SELECT Copied")?;
+        moved.push(timed(&mut imap, "MOVE 1:* Moved", count)?);
+        imap.run("SELECT Moved")?;
+        imap.run("STORE 1:* +FLAGS.SILENT (\\Deleted)")?;
+        expunge.push(timed(&mut imap, "EXPUNGE", count)?);
+    }
+    let count = count as f64;
+    bench.report("copy", count / median(&mut copy));
+    bench.report("move", count / median(&mut moved));
+    bench.report("expunge", count / median(&mut expunge));
+    Ok(())
+}
+
+fn timed(imap: &mut Imap, command: &str, least: usize) -> Result<f64> {
+    let from = Instant::now();
+    let answer = imap.run(command)?;
+    let seconds = from.elapsed().as_secs_f64();
+    expect(command, answer.untagged, least)?;
+    Ok(seconds)
+}
