@@ -71,13 +71,15 @@ impl Gatepost {
             .into_iter()
             .map(|name| (name, PASSWORD.to_owned()))
             .collect();
-        let server = Server::with(
-            binary,
-            Settings {
-                accounts,
-                ..Settings::default()
-            },
-        );
+        // Dovecot's limits are out of the way too.
+        let limits = "max_connections = 5000\nmax_connections_per_ip = 5000".to_owned();
+        let settings = Settings {
+            accounts,
+            imap: limits.clone(),
+            pop3: limits,
+            ..Settings::default()
+        };
+        let server = Server::with(binary, settings);
         Ok(Self { server, version })
     }
 }

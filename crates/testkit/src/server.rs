@@ -26,6 +26,12 @@ pub struct Settings {
     pub accounts: Vec<(String, String)>,
     /// A self-signed certificate, and TLS listeners beside the others.
     pub tls: bool,
+    /// More lines of `[imap]`.
+    pub imap: String,
+    /// More lines of `[pop3]`.
+    pub pop3: String,
+    /// More lines of `[lmtp]`.
+    pub lmtp: String,
     /// More TOML tables, appended to the configuration.
     pub extra: String,
     /// A command before the binary's path, such as `strace` with its options.
@@ -40,6 +46,9 @@ impl Default for Settings {
                 .map(|name| (name.to_owned(), PASSWORD.to_owned()))
                 .to_vec(),
             tls: false,
+            imap: String::new(),
+            pop3: String::new(),
+            lmtp: String::new(),
             extra: String::new(),
             wrapper: Vec::new(),
         }
@@ -260,19 +269,25 @@ impl Server {
         } else {
             ("", "", "")
         };
+        let Settings {
+            imap,
+            pop3,
+            lmtp,
+            extra,
+            ..
+        } = &self.settings;
         let config = format!(
             "hostname = \"mail.example.org\"\n\
              data_dir = \"data\"\n\
              {tls}\
-             [imap]\nlisten = [\"127.0.0.1:0\"]\n{imap_tls}\
-             [pop3]\nlisten = [\"127.0.0.1:0\"]\n{pop3_tls}\
-             [lmtp]\nlisten = [\"127.0.0.1:0\"]\nsocket = \"lmtp.sock\"\n\
+             [imap]\nlisten = [\"127.0.0.1:0\"]\n{imap_tls}{imap}\n\
+             [pop3]\nlisten = [\"127.0.0.1:0\"]\n{pop3_tls}{pop3}\n\
+             [lmtp]\nlisten = [\"127.0.0.1:0\"]\nsocket = \"lmtp.sock\"\n{lmtp}\n\
              [http]\nlisten = [\"127.0.0.1:0\"]\n\
              [auth]\ncleartext = \"loopback\"\n\
              [[auth.directory]]\nkind = \"store\"\n\
              [[auth.directory]]\nkind = \"passwd-file\"\npath = \"users\"\n\
-             {}",
-            self.settings.extra
+             {extra}"
         );
         std::fs::write(self.file("users"), users).expect("a file in the temp directory");
         std::fs::write(self.config(), config).expect("a file in the temp directory");
