@@ -14,7 +14,7 @@ const MAGIC: &[u8; 8] = b"GPMEXP\0\x01";
 const HEADER: usize = 40;
 const FOOTER: usize = 32;
 /// A block is closed once it holds this many bytes.
-pub(crate) const BLOCK: usize = 1 << 20;
+pub(crate) const BLOCK: usize = 256 << 10;
 const ENTRY_HEAD: usize = 4;
 /// Largest block: one entry may cross the border.
 const MAX_BLOCK: usize = BLOCK + ENTRY_HEAD + keys::MAX_INDEX_KEY + MAX_VALUE;
@@ -62,14 +62,14 @@ impl Export {
         Ok(Footer::parse(&footer).map(|f| f.upto))
     }
 
-    /// Shows all entries to `visit`, in key order.
+    /// Gives the bodies of all blocks to `visit`, in key order: see [`Entries`].
     ///
     /// # Errors
     /// `Corrupt` when anything about the file is not as it was written; entries seen by then are worthless.
     pub(crate) fn load(
         &self,
         store: &StoreId,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StorageError>,
+        mut visit: impl FnMut(Vec<u8>) -> Result<(), StorageError>,
         mut on_bytes: impl FnMut(u64, u64),
     ) -> Result<(), StorageError> {
         let io = |e: io::Error| match e.kind() {
@@ -84,7 +84,6 @@ impl Export {
         if header != header_bytes(store, self.from) {
             return Err(self.corrupt("its header is damaged or of another store"));
         }
-        let mut body = Vec::new();
         let (mut blocks, mut entries, mut done) = (0, 0, HEADER as u64);
         let mut last = Vec::new();
         loop {
@@ -103,28 +102,36 @@ impl Export {
             if length > MAX_BLOCK {
                 return Err(self.corrupt("a block is too large"));
             }
-            body.resize(length, 0);
+            let mut body = vec![0; length];
             file.read_exact(&mut body).map_err(io)?;
             if block_crc(blocks, &body) != u32_at(&head, 4) {
                 return Err(self.corrupt("a block is damaged"));
             }
-            let mut rest = body.as_slice();
-            while !rest.is_empty() {
-                let (key, value, behind) =
-                    split_entry(rest).ok_or_else(|| self.corrupt("an entry is malformed"))?;
-                if !keys::is_data(key) || key <= last.as_slice() {
-                    return Err(self.corrupt("its keys are out of order"));
-                }
-                visit(key, value)?;
-                last.clear();
-                last.extend_from_slice(key);
-                entries += 1;
-                rest = behind;
-            }
+            entries += self.check_entries(&body, &mut last)?;
+            visit(body)?;
             blocks += 1;
             done += (8 + length) as u64;
             on_bytes(done, total);
         }
+    }
+
+    /// Counts the entries of a block, which must be well-formed and behind `last`.
+    fn check_entries(&self, body: &[u8], last: &mut Vec<u8>) -> Result<u64, StorageError> {
+        let mut entries = Entries::new(body);
+        let mut count = 0;
+        let mut before = last.as_slice();
+        for (key, _) in &mut entries {
+            if !keys::is_data(key) || key <= before {
+                return Err(self.corrupt("its keys are out of order"));
+            }
+            before = key;
+            count += 1;
+        }
+        if !entries.0.is_empty() {
+            return Err(self.corrupt("an entry is malformed"));
+        }
+        *last = before.to_vec();
+        Ok(count)
     }
 
     fn corrupt(&self, what: &str) -> StorageError {
@@ -205,14 +212,27 @@ pub(crate) fn push_entry(body: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     body.extend_from_slice(value);
 }
 
-/// The first entry of a block's body: key, value, and what follows.
-fn split_entry(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (lengths, rest) = body.split_first_chunk::<ENTRY_HEAD>()?;
-    let key = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
-    let value = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
-    let (key, rest) = rest.split_at_checked(key)?;
-    let (value, rest) = rest.split_at_checked(value)?;
-    Some((key, value, rest))
+/// The entries of a block's body, up to its end or to the first malformed one.
+pub(crate) struct Entries<'a>(&'a [u8]);
+
+impl<'a> Entries<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
+        Self(body)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (lengths, rest) = self.0.split_first_chunk::<ENTRY_HEAD>()?;
+        let key = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
+        let value = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
+        let (key, rest) = rest.split_at_checked(key)?;
+        let (value, rest) = rest.split_at_checked(value)?;
+        self.0 = rest;
+        Some((key, value))
+    }
 }
 
 struct Footer {

@@ -11,7 +11,7 @@
 //! | `group.rs` | one `fdatasync` for all who wait |
 //! | `db.rs`, `keys.rs` | sled (named nowhere else) and how rows map to its keys |
 //! | `checkpoint.rs`, `export.rs` | bounding the replay; the sorted copy a rebuild starts from |
-//! | `startup.rs`, `tail.rs`, `rebuild.rs` | from files to a running store |
+//! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
 //! | `watch.rs` | ticks |
 #![forbid(unsafe_code)]
@@ -28,6 +28,7 @@ mod options;
 mod rebuild;
 mod record;
 mod segment;
+mod spread;
 mod startup;
 mod store;
 mod tail;

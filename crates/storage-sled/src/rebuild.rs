@@ -7,9 +7,10 @@ use crate::keys;
 use crate::options::{Options, Progress};
 use crate::record;
 use crate::segment::{Reader, Segment, StoreId};
+use crate::spread::{Feeder, spread};
 use std::fs;
 use std::path::{Path, PathBuf};
-use storage::StorageError;
+use storage::{ErrorKind, StorageError};
 
 /// What a rebuild starts from.
 pub(crate) struct Sources<'a> {
@@ -35,6 +36,7 @@ impl Sources<'_> {
                     self.complete(&index)?;
                     return Ok(index);
                 }
+                Err(error) if error.kind != ErrorKind::Corrupt => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "falling back to the export before");
                     drop(index);
@@ -62,7 +64,13 @@ impl Sources<'_> {
                 from + 1
             )));
         };
-        let behind = &self.segments[first..];
+        spread(index, |feeder| {
+            self.feed(feeder, &self.segments[first..], from)
+        })
+    }
+
+    /// Reads the records behind `from`, all of which `behind` must hold.
+    fn feed(&self, feeder: &mut Feeder, behind: &[Segment], from: u64) -> Result<(), StorageError> {
         let sizes = behind
             .iter()
             .map(|s| fs::metadata(&s.path).map_or(0, |m| m.len()));
@@ -81,10 +89,7 @@ impl Sources<'_> {
                 // A body whose checksum holds but that makes no sense was written by something else.
                 let writes = record::decode(&body)
                     .ok_or_else(|| damaged(segment, reader.offset(), head.sequence))?;
-                for write in &writes {
-                    let (key, value) = keys::effect(head.account, write);
-                    index.set(&key, value)?;
-                }
+                feeder.record(head.account, writes)?;
                 next += 1;
                 if reader.offset() - reported > 1 << 20 {
                     reported = reader.offset();
@@ -110,11 +115,13 @@ impl Sources<'_> {
     }
 
     fn load(&self, index: &Index, export: &Export) -> Result<(), StorageError> {
-        export.load(
-            self.store,
-            |key, value| index.set(key, Some(value)),
-            |done, total| self.report("loading the export", done, total),
-        )
+        spread(index, |feeder| {
+            export.load(
+                self.store,
+                |block| feeder.block(block),
+                |done, total| self.report("loading the export", done, total),
+            )
+        })
     }
 
     fn report(&self, step: &'static str, done: u64, total: u64) {

@@ -1,7 +1,7 @@
 //! The bytes of a log record (docs/storage-format.md, "Records").
 
 use bytes::Bytes;
-use storage::{Batch, ErrorKind, MAX_BATCH, MAX_KEY, MAX_VALUE, Precondition, StorageError, Write};
+use storage::{Batch, MAX_KEY, MAX_VALUE, StorageError, Write};
 use types::{AccountId, BlobHash, EmailId};
 
 /// Bytes of a record's head.
@@ -13,9 +13,6 @@ const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const LINK: u8 = 3;
 const UNLINK: u8 = 4;
-
-/// What a link row counts towards the size of a batch: hash, account and email.
-const LINK_SIZE: usize = 48;
 
 /// The head of a record, as read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +57,8 @@ impl Record {
     /// # Errors
     /// `Invalid` when a key, a value or the batch is larger than the contract allows.
     pub(crate) fn encode(account: AccountId, batch: &Batch) -> Result<Self, StorageError> {
-        let mut out = Vec::with_capacity(HEAD + size(batch)? + 5 * batch.writes.len() + ALIGN);
+        batch.check()?;
+        let mut out = Vec::with_capacity(HEAD + batch.size() + 5 * batch.writes.len() + ALIGN);
         out.resize(HEAD, 0);
         for write in &batch.writes {
             match write {
@@ -85,8 +83,8 @@ impl Record {
             }
         }
         let body = out.len() - HEAD;
-        let length = u32::try_from(body)
-            .map_err(|_| StorageError::new(ErrorKind::Invalid, "a batch of over 4 GiB"))?;
+        let length =
+            u32::try_from(body).map_err(|_| StorageError::invalid("a batch of over 4 GiB"))?;
         let body_crc = crc32fast::hash(&out[HEAD..]);
         out[4..8].copy_from_slice(&body_crc.to_le_bytes());
         out[8..12].copy_from_slice(&length.to_le_bytes());
@@ -150,42 +148,7 @@ pub(crate) fn decode(body: &Bytes) -> Option<Vec<Write>> {
     Some(writes)
 }
 
-/// The size of a batch as the contract counts it, if every part is within its bounds.
-fn size(batch: &Batch) -> Result<usize, StorageError> {
-    let check = |key: &Bytes, value: &[u8]| {
-        if key.is_empty() || key.len() > MAX_KEY {
-            return Err(invalid(format!("a key of {} bytes", key.len())));
-        }
-        if value.len() > MAX_VALUE {
-            return Err(invalid(format!("a value of {} bytes", value.len())));
-        }
-        Ok(key.len() + value.len())
-    };
-    let mut sum = 0;
-    for precondition in &batch.preconditions {
-        match precondition {
-            Precondition::Absent(key) => check(key, b"")?,
-            Precondition::Equals(key, value) => check(key, value)?,
-        };
-    }
-    for write in &batch.writes {
-        sum += match write {
-            Write::Put(key, value) => check(key, value)?,
-            Write::Delete(key) => check(key, b"")?,
-            Write::Link(..) | Write::Unlink(..) => LINK_SIZE,
-        };
-        if sum > MAX_BATCH {
-            return Err(invalid(format!("a batch of over {MAX_BATCH} bytes")));
-        }
-    }
-    Ok(sum)
-}
-
-fn invalid(context: String) -> StorageError {
-    StorageError::new(ErrorKind::Invalid, context)
-}
-
-/// Lengths of keys and values, which `size` has bounded.
+/// The length of a key or value, which `Batch::check` has bounded.
 fn length(bytes: &Bytes) -> u16 {
     const { assert!(MAX_KEY <= u16::MAX as usize) };
     const { assert!(MAX_VALUE <= u16::MAX as usize) };
@@ -259,30 +222,5 @@ mod tests {
             (2, 1, AccountId(5))
         );
         assert_eq!(head.extent(), bytes.len() as u64);
-    }
-
-    #[test]
-    fn sizes_are_checked_before_anything_is_written() {
-        for (key, value, ok) in [
-            (0, 0, false),
-            (1, 0, true),
-            (MAX_KEY, MAX_VALUE, true),
-            (MAX_KEY + 1, 0, false),
-            (1, MAX_VALUE + 1, false),
-        ] {
-            let mut batch = Batch::new();
-            batch.put(vec![1; key], vec![2; value]);
-            let encoded = Record::encode(AccountId(1), &batch);
-            assert_eq!(encoded.is_ok(), ok, "{key} {value}");
-            let mut batch = Batch::new();
-            batch.require(vec![1; key], vec![2; value]);
-            assert_eq!(Record::encode(AccountId(1), &batch).is_ok(), ok);
-        }
-        let mut batch = Batch::new();
-        let value = Bytes::from(vec![0; MAX_VALUE]);
-        for _ in 0..=MAX_BATCH / MAX_VALUE {
-            batch.put(&b"k"[..], value.clone());
-        }
-        assert!(Record::encode(AccountId(1), &batch).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! The trait over log and index.
 
 use crate::checkpoint::Schedule;
-use crate::db::{Index, Writes};
+use crate::db::Index;
 use crate::group::Group;
 use crate::keys;
 use crate::log::{AppendError, Log};
@@ -21,13 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use storage::{
-    Batch, Commit, ErrorKind, Health, Link, MetaStore, Page, Precondition, Scan, StorageError,
-    Watch,
+    Batch, Commit, Health, Link, MetaStore, Page, Precondition, Scan, StorageError, Watch, Write,
+    check_key,
 };
 use types::{AccountId, BlobHash};
 
 /// Commits to accounts of different shards do not wait for each other.
-const SHARDS: usize = 64;
+const SHARDS: u8 = 64;
 /// Up to this many entries are read on the calling task; more go to a thread that may block.
 const INLINE: usize = 256;
 
@@ -61,9 +61,14 @@ struct Threads {
     background: Option<JoinHandle<()>>,
 }
 
-/// Accounts whose commits are ordered by one lock.
+/// Accounts that share locks.
 struct Shard {
+    number: u8,
+    /// Held by a commit from judging to applying: the log has an account's batches in the order in which
+    /// they were judged, and the index gets them in that order.
     order: Mutex<()>,
+    /// Held for writing while a batch is applied: nobody reads half of it.
+    rows: RwLock<()>,
     /// The sequence that is in the log but not yet in the index; 0: none.
     in_flight: AtomicU64,
     watchers: Watchers,
@@ -97,7 +102,7 @@ impl SledStore {
             generation: opened.manifest.generation,
             manifest: Mutex::new(opened.manifest),
             index: RwLock::new(Some(opened.index)),
-            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
+            shards: (0..SHARDS).map(Shard::new).collect(),
             threads: Mutex::default(),
             lock: opened.lock,
             options,
@@ -139,12 +144,39 @@ impl Drop for SledStore {
 }
 
 impl Shard {
-    fn new() -> Self {
+    fn new(number: u8) -> Self {
         Self {
+            number,
             order: Mutex::new(()),
+            rows: RwLock::new(()),
             in_flight: AtomicU64::new(0),
             watchers: Watchers::new(),
         }
+    }
+
+    /// Brings the index to what the log says with record `sequence`.
+    fn apply(
+        &self,
+        index: &Index,
+        account: AccountId,
+        writes: &[Write],
+        sequence: u64,
+    ) -> Result<(), StorageError> {
+        {
+            let _rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+            for write in writes {
+                let (key, value) = keys::effect(account, write);
+                index.set(&key, value)?;
+            }
+        }
+        index.set(&keys::applied(self.number), Some(&sequence.to_le_bytes()))?;
+        self.in_flight.store(0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Keeps batches from being applied.
+    fn read(&self) -> RwLockReadGuard<'_, ()> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,23 +266,16 @@ impl Core {
         manifest.write(&self.layout.root)
     }
 
-    fn shard(&self, account: AccountId) -> (u8, &Shard) {
+    fn shard(&self, account: AccountId) -> &Shard {
         // Fibonacci hashing: neighbouring account ids go to different shards.
-        let number = (account.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u8;
-        (number, &self.shards[usize::from(number) % SHARDS])
+        let mixed = account.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        &self.shards[mixed as usize % self.shards.len()]
     }
 
     /// Judges, logs and applies a batch; gives the sequence that must be durable before it is.
     fn commit(&self, account: AccountId, batch: &Batch) -> Result<u64, StorageError> {
         let mut record = Record::encode(account, batch)?;
-        let mut writes = Writes::default();
-        for write in &batch.writes {
-            match keys::effect(account, write) {
-                (key, Some(value)) => writes.put(&key, value),
-                (key, None) => writes.delete(&key),
-            }
-        }
-        let (number, shard) = self.shard(account);
+        let shard = self.shard(account);
         let _order = lock(&shard.order);
         let index = self.index();
         let index = index.as_ref().ok_or_else(closed)?;
@@ -260,13 +285,11 @@ impl Core {
             return Ok(self.log.written());
         }
         let sequence = self.append(&mut record, shard)?;
-        writes.put(&keys::applied(number), &sequence.to_le_bytes());
-        if let Err(error) = index.apply(writes) {
+        if let Err(error) = shard.apply(index, account, &batch.writes, sequence) {
             // Logged but not applied: only a restart can bring the index in line with the log again.
             self.fail(format!("the index refused a batch: {error}"));
             return Err(StorageError::unavailable(error.context));
         }
-        shard.in_flight.store(0, Ordering::Release);
         shard.watchers.tick(account);
         self.group.wrote();
         self.schedule.wrote(record.len() as u64);
@@ -323,28 +346,36 @@ impl Core {
         }
     }
 
-    fn scan(&self, account: AccountId, scan: &Scan) -> Result<Page, StorageError> {
-        let start = keys::row(account, &scan.start);
-        let end = match &scan.end {
-            Some(end) => keys::row(account, end),
-            None => keys::account_end(account),
-        };
+    fn scan(&self, account: AccountId, mut rest: Scan) -> Result<Page, StorageError> {
+        let shard = self.shard(account);
+        let index = self.index();
+        let index = index.as_ref().ok_or_else(closed)?;
         let mut page = Page::default();
-        self.index().as_ref().ok_or_else(closed)?.scan(
-            start,
-            end,
-            scan.reverse,
-            |key, value| {
-                if page.entries.len() == scan.limit {
+        loop {
+            let enough = rest.limit.min(page.entries.len() + INLINE);
+            let start = keys::row(account, &rest.start);
+            let end = match &rest.end {
+                Some(end) => keys::row(account, end),
+                None => keys::account_end(account),
+            };
+            page.more = false;
+            // Commits wait for a part of a long page, never for all of it.
+            let rows = shard.read();
+            index.scan(start, end, rest.reverse, |key, value| {
+                if page.entries.len() == enough {
                     page.more = true;
                     return ControlFlow::Break(());
                 }
                 let key = Bytes::copy_from_slice(&key[keys::ROW_PREFIX..]);
                 page.entries.push((key, Bytes::copy_from_slice(value)));
                 ControlFlow::Continue(())
-            },
-        )?;
-        Ok(page)
+            })?;
+            drop(rows);
+            match page.entries.last() {
+                Some((last, _)) if page.more && enough < rest.limit => rest = rest.after(last),
+                _ => return Ok(page),
+            }
+        }
     }
 
     fn read_many(
@@ -357,7 +388,9 @@ impl Core {
         let mut order: Vec<usize> = (0..keys.len()).collect();
         // Neighbours share a page of the index.
         order.sort_unstable_by_key(|i| &keys[*i]);
+        keys.iter().try_for_each(|key| check_key(key))?;
         let mut values = vec![None; keys.len()];
+        let _rows = self.shard(account).read();
         for i in order {
             values[i] = index.get(&keys::row(account, &keys[i]))?;
         }
@@ -416,11 +449,11 @@ impl MetaStore for SledStore {
     }
 
     async fn get(&self, account: AccountId, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        check_key(key)?;
         let index = self.0.index();
-        index
-            .as_ref()
-            .ok_or_else(closed)?
-            .get(&keys::row(account, key))
+        let index = index.as_ref().ok_or_else(closed)?;
+        let _rows = self.0.shard(account).read();
+        index.get(&keys::row(account, key))
     }
 
     async fn get_many(
@@ -438,12 +471,12 @@ impl MetaStore for SledStore {
 
     async fn scan(&self, account: AccountId, scan: Scan) -> Result<Page, StorageError> {
         if scan.limit == 0 {
-            return Err(StorageError::new(ErrorKind::Invalid, "a scan of 0 entries"));
+            return Err(StorageError::invalid("a scan of 0 entries"));
         }
         if scan.limit <= INLINE {
-            return self.0.scan(account, &scan);
+            return self.0.scan(account, scan);
         }
-        self.blocking(move |core| core.scan(account, &scan)).await
+        self.blocking(move |core| core.scan(account, scan)).await
     }
 
     async fn commit(&self, account: AccountId, batch: Batch) -> Result<Commit, StorageError> {
@@ -471,7 +504,7 @@ impl MetaStore for SledStore {
     }
 
     fn watch(&self, account: AccountId) -> Watch {
-        self.0.shard(account).1.watchers.watch(account)
+        self.0.shard(account).watchers.watch(account)
     }
 
     fn is_exclusive(&self) -> bool {

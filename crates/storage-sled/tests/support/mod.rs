@@ -1,5 +1,6 @@
 //! A place for a store, what is in it, and ways to damage its files.
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     reason = "each test binary uses its own part"
