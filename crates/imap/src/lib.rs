@@ -11,6 +11,7 @@
 mod cmd;
 mod ext;
 pub mod grammar;
+mod limits;
 pub mod refusal;
 pub mod registry;
 pub mod session;
@@ -23,7 +24,7 @@ use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
 use prometheus::IntCounter;
 use std::sync::Arc;
 
-pub use grammar::Limits;
+pub use limits::Limits;
 pub use session::serve;
 
 /// What all sessions share.

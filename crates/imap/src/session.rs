@@ -11,18 +11,12 @@ use bytes::Bytes;
 use mail::Account;
 use net::{ConnState, Context, Excess, Outcome, Wire, WireError};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Commands in a row that are no commands before the connection is closed: an HTTP client, a
 /// scanner.
 const MAX_NONSENSE: u32 = 20;
 /// The same before login.
 const MAX_NONSENSE_BEFORE_LOGIN: u32 = 5;
-/// RFC 9051 5.4: autologout after at least 30 minutes.
-const IDLE: Duration = Duration::from_secs(31 * 60);
-/// How long a client may take before it logs in.
-const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(180);
-
 /// Where the session stands (RFC 9051 3).
 pub enum State {
     /// Nobody has logged in.
@@ -114,7 +108,9 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         context,
         nonsense: 0,
     };
-    session.wire.set_idle_timeout(IDLE_BEFORE_LOGIN);
+    session
+        .wire
+        .set_idle_timeout(session.deps.limits.idle_before_login);
     let greeting = Code::Capability(registry::capabilities(&session));
     let out = session.wire.buffer();
     out.raw(b"* OK ");
@@ -353,10 +349,11 @@ impl Session {
 
     /// Goes to another state.
     pub fn enter(&mut self, state: State) {
+        let limits = &self.deps.limits;
         let (conn, idle) = match &state {
-            State::Login => (ConnState::Login, IDLE_BEFORE_LOGIN),
-            State::Authenticated(_) => (ConnState::Authenticated, IDLE),
-            State::Selected(..) => (ConnState::Selected, IDLE),
+            State::Login => (ConnState::Login, limits.idle_before_login),
+            State::Authenticated(_) => (ConnState::Authenticated, limits.idle),
+            State::Selected(..) => (ConnState::Selected, limits.idle),
         };
         self.wire.set_state(conn);
         self.wire.set_idle_timeout(idle);

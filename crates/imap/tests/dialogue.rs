@@ -44,3 +44,21 @@ async fn every_dialogue_holds() {
         failed.join("\n")
     );
 }
+
+#[test]
+fn every_command_has_a_dialogue() {
+    let scripts = scripts_under(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues"));
+    let mut said = std::collections::HashSet::new();
+    for path in scripts {
+        let text = std::fs::read_to_string(path).expect("a readable script");
+        for line in text.lines().filter(|line| line.starts_with('C')) {
+            let words = line.split([' ', '\\']).skip(2).take(2);
+            said.extend(words.map(str::to_ascii_uppercase));
+        }
+    }
+    let silent: Vec<_> = imap::registry::commands()
+        .map(|spec| spec.name)
+        .filter(|name| !said.contains(*name))
+        .collect();
+    assert!(silent.is_empty(), "no dialogue says {silent:?}");
+}

@@ -33,7 +33,7 @@ impl Run for Login {
         may_send_password(cx)?;
         // What is not UTF-8 names nobody; the failure must cost the same as any other.
         let name = String::from_utf8_lossy(&self.name).into_owned();
-        log_in(cx, "login", name, self.password).await
+        log_in(cx, "LOGIN", name, self.password).await
     }
 }
 

@@ -28,6 +28,9 @@ struct Idle;
 impl Run for Idle {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         cx.wire.buffer().raw(b"+ idling\r\n");
+        if let State::Selected(_, selection) = &mut cx.state {
+            selection.sync(&mut cx.wire, cx.enabled, true).await?;
+        }
         cx.wire.set_state(ConnState::Idle);
         let ended = wait(cx).await;
         cx.wire.set_state(match cx.state {
@@ -45,14 +48,21 @@ impl Run for Idle {
 
 /// Tells changes as they come, until the client says something.
 async fn wait(cx: &mut Session) -> Result<(), Refusal> {
+    let keep_alive = cx.deps.limits.keep_alive;
     loop {
-        let State::Selected(_, selection) = &mut cx.state else {
-            return Ok(cx.wire.wait_input().await?);
+        let changed = async {
+            match &mut cx.state {
+                State::Selected(_, selection) => selection.changed().await,
+                _ => std::future::pending().await,
+            }
         };
-        selection.sync(&mut cx.wire, cx.enabled, true).await?;
         tokio::select! {
             input = cx.wire.wait_input() => return Ok(input?),
-            () = selection.changed() => {}
+            () = changed => {}
+            () = tokio::time::sleep(keep_alive) => cx.wire.write(b"* OK still here\r\n"),
+        }
+        if let State::Selected(_, selection) = &mut cx.state {
+            selection.sync(&mut cx.wire, cx.enabled, true).await?;
         }
     }
 }

@@ -3,34 +3,6 @@
 use super::cursor::{BadSyntax, Command};
 use bytes::{Bytes, BytesMut};
 
-/// How much of a stranger's command is taken in. Every field is in octets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Text of one command, without literals, once logged in. RFC 7162 4 wants at least 8192.
-    pub line: usize,
-    /// Sum of the literals of one command, except messages.
-    pub literals: usize,
-    /// Text of one command before login; SASL lines have their own limit.
-    pub line_before_login: usize,
-    /// Sum of the literals of one command before login.
-    pub literals_before_login: usize,
-    /// Longest non-synchronising literal that is refused and yet read to its end, so that the client gets a
-    /// tagged answer. Beyond it the connection ends.
-    pub skip: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            line: 64 << 10,
-            literals: 256 << 10,
-            line_before_login: 2 << 10,
-            literals_before_login: 2 << 10,
-            skip: 256 << 20,
-        }
-    }
-}
-
 /// The most literals one command may have.
 const MAX_LITERALS: usize = 512;
 

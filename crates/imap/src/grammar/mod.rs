@@ -10,7 +10,7 @@ pub mod strings;
 pub mod utf7;
 pub mod writer;
 
-pub use assemble::{Assembler, Bounds, Limits, Next, Unfit};
+pub use assemble::{Assembler, Bounds, Next, Unfit};
 pub use cursor::{BadSyntax, Command, Cursor, Parsed};
 pub use patterns::Pattern;
 pub use sets::{Bound, MessageSet, SequenceSet};

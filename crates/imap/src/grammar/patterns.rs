@@ -108,10 +108,11 @@ impl Pattern {
     /// Wildcards also match nothing.
     fn skip_wildcards(&self, at: &mut [bool]) {
         for (i, token) in self.tokens.iter().enumerate() {
-            if matches!(token, Token::Any | Token::AnyInLevel) && at.get(i) == Some(&true) {
-                if let Some(after) = at.get_mut(i + 1) {
-                    *after = true;
-                }
+            if matches!(token, Token::Any | Token::AnyInLevel)
+                && at.get(i) == Some(&true)
+                && let Some(after) = at.get_mut(i + 1)
+            {
+                *after = true;
             }
         }
     }

@@ -156,14 +156,20 @@ impl Server {
             .map_err(|e| e.to_string())
     }
 
+    /// The value of a series, by its full name; 0 if it is not there.
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = String::from_utf8(self.metrics.render()).expect("text");
+        let value = text.lines().find_map(|line| line.strip_prefix(series));
+        value.map_or(0.0, |value| value.trim().parse().expect("a number"))
+    }
+
     /// Every broken invariant of the store.
     pub async fn problems(&self) -> Vec<String> {
         self.mail.check(true).await.expect("a readable store")
     }
 }
 
-/// `!` lines: `append mailbox [flag ...]` with a body; `fill n`: n small messages into INBOX; `expunge uid`:
-/// behind every session's back.
+/// `!` lines: `append mailbox [flag ...]` with a body; `fill n`: n small messages into INBOX; `shutdown`.
 impl Host for Server {
     async fn connect(&mut self, _session: &str) -> io::Result<Stream> {
         let stream = tokio::net::TcpStream::connect(self.address).await?;
@@ -185,6 +191,10 @@ impl Host for Server {
                     )
                     .await?;
                 }
+                Ok(())
+            }
+            "shutdown" => {
+                self.shutdown.start();
                 Ok(())
             }
             _ => Err("unknown verb".to_owned()),

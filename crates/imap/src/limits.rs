@@ -1,0 +1,41 @@
+//! How much a client can make us keep, and for how long.
+
+use std::time::Duration;
+
+/// Bounds of every session. Sizes are in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Text of one command, without literals, once logged in. RFC 7162 4 wants at least 8192.
+    pub line: usize,
+    /// Sum of the literals of one command, except messages.
+    pub literals: usize,
+    /// Text of one command before login; SASL lines have their own limit.
+    pub line_before_login: usize,
+    /// Sum of the literals of one command before login.
+    pub literals_before_login: usize,
+    /// Longest non-synchronising literal that is refused and yet read to its end, so that the client
+    /// gets a tagged answer; beyond it the connection ends. Before login `line` takes its place.
+    pub skip: u64,
+    /// How long a client may be silent before it logs in.
+    pub idle_before_login: Duration,
+    /// The same afterwards. RFC 9051 5.4: at least 30 minutes.
+    pub idle: Duration,
+    /// How often something is said in IDLE when nothing happens, so that network gear between us and
+    /// the client does not forget the connection.
+    pub keep_alive: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line: 64 << 10,
+            literals: 256 << 10,
+            line_before_login: 2 << 10,
+            literals_before_login: 2 << 10,
+            skip: 256 << 20,
+            idle_before_login: Duration::from_secs(180),
+            idle: Duration::from_secs(31 * 60),
+            keep_alive: Duration::from_secs(4 * 60),
+        }
+    }
+}
