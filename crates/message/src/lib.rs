@@ -33,6 +33,7 @@ mod wire;
 mod words;
 
 pub use address::{Address, address_texts, addresses};
+pub use charset::decode_labelled;
 pub use date::{SentDate, sent_date};
 pub use digest::{DIGEST_VERSION, MAX_DIGEST, MAX_IDS, MAX_KEPT_LINES, digest};
 pub use fieldset::FieldSet;
@@ -43,7 +44,7 @@ pub use params::{DecodedParams, decode_params};
 pub use scan::{MAX_DEPTH, MAX_PARTS};
 pub use section::{Located, Part, Section};
 pub use subject::base_subject;
-pub use texts::{body_texts, header_texts};
+pub use texts::{body_texts, header_contains, header_texts};
 pub use transfer::TransferEncoding;
 pub use view::{Digest, Ids};
 pub use words::decode_words;

@@ -1,6 +1,9 @@
 //! Substring search without regard to case (RFC 3501 6.4.4), as i;unicode-casemap compares (RFC 5051).
 
-use memchr::memmem;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::{memchr, memmem};
 use unicode_normalization::char::decompose_compatible;
 
 /// A search string, prepared once and looked for in many texts.
@@ -9,20 +12,39 @@ pub struct Needle {
     /// The folded string.
     folded: String,
     finder: memmem::Finder<'static>,
-    /// For texts that are ASCII: places of the two rarest bytes of `folded`; None when it is not ASCII.
-    rare: Option<(usize, usize)>,
+    /// For texts that are ASCII; None when `folded` is not, which is in no such text.
+    ascii: Option<Ascii>,
 }
+
+/// What a search in ASCII text looks for.
+#[derive(Debug, Clone)]
+struct Ascii {
+    whole: Pattern,
+    /// The longest run of letters and digits; None when there are none.
+    word: Option<Pattern>,
+}
+
+/// A piece of the folded string.
+#[derive(Debug, Clone)]
+struct Pattern {
+    range: Range<usize>,
+    /// The places of its two rarest bytes.
+    rare: (usize, usize),
+}
+
+/// How encoded words begin.
+static ENCODED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"=?"));
 
 impl Needle {
     /// Prepares a search for `text`. An empty string is in every text.
     pub fn new(text: &str) -> Self {
         let folded = fold(text);
         let finder = memmem::Finder::new(folded.as_bytes()).into_owned();
-        let rare = folded.is_ascii().then(|| rarest(folded.as_bytes()));
+        let ascii = folded.is_ascii().then(|| Ascii::new(folded.as_bytes()));
         Self {
             folded,
             finder,
-            rare,
+            ascii,
         }
     }
 
@@ -34,18 +56,61 @@ impl Needle {
         self.finder.find(fold(text).as_bytes()).is_some()
     }
 
+    /// Whether the string is certainly not in what `raw`, a piece of a header, says once it is unfolded,
+    /// unquoted and decoded. `false` decides nothing.
+    pub fn is_ruled_out(&self, raw: &[u8]) -> bool {
+        let word = match &self.ascii {
+            Some(Ascii { word: None, .. }) => return false,
+            Some(Ascii { word, .. }) => word.as_ref(),
+            None => None,
+        };
+        // Letters and digits that follow each other do so in `raw` too, if nothing is encoded or escaped.
+        raw.is_ascii()
+            && word.is_none_or(|word| !word.is_in(self.folded.as_bytes(), raw))
+            && ENCODED.find(raw).is_none()
+            && memchr(b'\\', raw).is_none()
+    }
+
     /// Whether the string is in `text`, of which only the ASCII octets are looked at.
     pub(crate) fn is_in_ascii(&self, text: &[u8]) -> bool {
-        let Some((first, second)) = self.rare else {
-            return false;
-        };
-        let needle = self.folded.as_bytes();
+        self.ascii
+            .as_ref()
+            .is_some_and(|ascii| ascii.whole.is_in(self.folded.as_bytes(), text))
+    }
+}
+
+impl Ascii {
+    fn new(folded: &[u8]) -> Self {
+        let mut longest = 0..0;
+        let mut start = 0;
+        for run in folded.split(|b| !b.is_ascii_alphanumeric()) {
+            if run.len() > longest.len() {
+                longest = start..start + run.len();
+            }
+            start += run.len() + 1;
+        }
+        Self {
+            whole: Pattern::new(folded, 0..folded.len()),
+            word: (!longest.is_empty()).then(|| Pattern::new(folded, longest)),
+        }
+    }
+}
+
+impl Pattern {
+    fn new(folded: &[u8], range: Range<usize>) -> Self {
+        let rare = rarest(crate::slice(folded, range.start, range.end));
+        Self { range, rare }
+    }
+
+    fn is_in(&self, folded: &[u8], text: &[u8]) -> bool {
+        let needle = crate::slice(folded, self.range.start, self.range.end);
         if needle.is_empty() {
             return true;
         }
         let Some(starts) = (text.len() + 1).checked_sub(needle.len()) else {
             return false;
         };
+        let (first, second) = self.rare;
         let (Some(&a), Some(&b)) = (needle.get(first), needle.get(second)) else {
             return false;
         };
@@ -171,6 +236,29 @@ mod tests {
                 Needle::new(needle).is_in(text),
                 found,
                 "{needle:?} in {text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_be_there_is_not_ruled_out() {
+        for (needle, raw, out) in [
+            ("", "", false),
+            ("@", "x", false),
+            ("a b", "A\r\n b", false),
+            ("joe@x", "joe (c) @ x", false),
+            ("joe", "=?utf-8?b?am9l?=", false),
+            ("joe", "\"j\\oe\"", false),
+            ("joe", "j\u{f6}e", false),
+            ("joe", "j oe", true),
+            ("a joe b", "a x b", true),
+            ("j\u{f6}e", "joe", true),
+            ("j\u{f6}e", "=?utf-8?b?am9l?=", false),
+        ] {
+            assert_eq!(
+                Needle::new(needle).is_ruled_out(raw.as_bytes()),
+                out,
+                "{needle:?} in {raw:?}"
             );
         }
     }

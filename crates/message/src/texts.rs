@@ -39,19 +39,25 @@ pub fn header_texts(header: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
     let _ = each_field(header, f);
 }
 
+/// Whether `needle` is in one of the pieces [`header_texts`] gives for `header`.
+pub fn header_contains(header: &[u8], needle: &Needle) -> bool {
+    !needle.is_ruled_out(header)
+        && fields(header).any(|field| {
+            !needle.is_ruled_out(field.raw)
+                && field_text(field.raw, &mut |text| found(needle, text)).is_break()
+        })
+}
+
 impl Digest<'_> {
     /// Whether `needle` is in one of the pieces [`body_texts`] gives for `message`, the message
     /// that was digested. Faster, since the parts need not be found again, and ASCII text is not
     /// looked at twice.
     pub fn body_contains(&self, message: &[u8], needle: &Needle) -> bool {
-        let check = &mut |text: &str| match needle.is_in(text) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
+        let check = &mut |text: &str| found(needle, text);
         let entries = (0..).map_while(|index| Some((index, self.entry(index)?)));
         entries.into_iter().any(|(index, entry)| {
             let header = slice(message, entry.header as usize, entry.body as usize);
-            if index > 0 && each_field(header, check).is_break() {
+            if index > 0 && header_contains(header, needle) {
                 return true;
             }
             if !entry.is(Entry::TEXT) || entry.body == entry.end {
@@ -85,12 +91,21 @@ fn part_text(
 }
 
 fn each_field(header: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
-    fields(header).try_for_each(|field| {
-        // Most fields are one plain line and need no copy.
-        let line = field.raw.trim_ascii();
-        match std::str::from_utf8(line) {
-            Ok(text) if !text.contains("=?") && !text.contains('\n') => f(text),
-            _ => f(&decode_words(line)),
-        }
-    })
+    fields(header).try_for_each(|field| field_text(field.raw, f))
+}
+
+fn field_text(raw: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
+    // Most fields are one plain line and need no copy.
+    let line = raw.trim_ascii();
+    match std::str::from_utf8(line) {
+        Ok(text) if !text.contains("=?") && !text.contains('\n') => f(text),
+        _ => f(&decode_words(line)),
+    }
+}
+
+fn found(needle: &Needle, text: &str) -> ControlFlow<()> {
+    match needle.is_in(text) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
 }
