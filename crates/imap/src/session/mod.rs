@@ -1,0 +1,270 @@
+//! One connection: read a command, find its row, gate it, parse it, run it, tell what changed,
+//! answer.
+
+mod read;
+
+use crate::grammar::{Command, Cursor, Emit};
+use crate::refusal::{Code, Refusal};
+use crate::spec::{Done, Effects, Run, Spec, States, Then};
+use crate::view::{MAX_PENDING, Selection};
+use crate::{Deps, registry};
+use mail::Account;
+use net::{ConnState, Context, Outcome, Wire, WireError};
+use std::sync::Arc;
+
+/// Commands in a row that are no commands before the connection is closed: an HTTP client, a
+/// scanner.
+const MAX_NONSENSE: u32 = 20;
+/// The same before login.
+const MAX_NONSENSE_BEFORE_LOGIN: u32 = 5;
+
+/// Where the session stands (RFC 9051 3).
+pub enum State {
+    /// Nobody has logged in.
+    Login,
+    /// Somebody has.
+    Authenticated(Account),
+    /// A mailbox is open.
+    Selected(Account, Box<Selection>),
+}
+
+impl State {
+    fn as_states(&self) -> States {
+        match self {
+            Self::Login => States::LOGIN,
+            Self::Authenticated(_) => States::AUTHENTICATED,
+            Self::Selected(..) => States::SELECTED,
+        }
+    }
+
+    /// The account.
+    ///
+    /// # Errors
+    /// BAD before login; the gate lets no command come so far.
+    pub fn account(&self) -> Result<&Account, Refusal> {
+        match self {
+            Self::Login => Err(NOT_NOW),
+            Self::Authenticated(account) | Self::Selected(account, _) => Ok(account),
+        }
+    }
+
+    /// The selected mailbox.
+    ///
+    /// # Errors
+    /// BAD when there is none; the gate lets no command come so far.
+    pub fn selection(&mut self) -> Result<&mut Selection, Refusal> {
+        match self {
+            Self::Selected(_, selection) => Ok(selection),
+            _ => Err(NOT_NOW),
+        }
+    }
+}
+
+const NOT_NOW: Refusal = Refusal::bad("this command is not valid now");
+
+/// What the client has enabled, by ENABLE or by using it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Enabled {
+    /// FETCH responses carry MODSEQ (RFC 7162 3.1).
+    pub condstore: bool,
+    /// VANISHED replaces EXPUNGE (RFC 7162 3.2).
+    pub qresync: bool,
+}
+
+/// A connection and what is known about it. Commands work on its parts.
+pub struct Session {
+    /// In and out.
+    pub wire: Wire,
+    /// Where it stands; changed by [`Session::enter`] only.
+    pub state: State,
+    /// What the client has enabled.
+    pub enabled: Enabled,
+    /// What all sessions share.
+    pub deps: Arc<Deps>,
+    /// About the connection.
+    pub context: Context,
+    /// The tag of the command that runs.
+    pub tag: Box<[u8]>,
+    nonsense: u32,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
+    let mut session = Session {
+        wire,
+        state: State::Login,
+        enabled: Enabled::default(),
+        deps,
+        context,
+        tag: Box::default(),
+        nonsense: 0,
+    };
+    session
+        .wire
+        .set_idle_timeout(session.deps.limits.idle_before_login);
+    let hostname = session.deps.hostname.clone();
+    let greeting = Code::Capability(registry::capabilities(&session));
+    let out = session.wire.buffer();
+    out.raw(b"* OK ");
+    greeting.write(out);
+    out.text(&hostname).raw(b" Gatepost ready\r\n");
+    let end = loop {
+        // A client that sends without pause gets no more than its share, and its answers leave before
+        // they pile up.
+        tokio::task::coop::consume_budget().await;
+        match session.command().await {
+            Ok(Then::Continue) => {}
+            Ok(Then::Close) => break None,
+            Ok(Then::StartTls) => {
+                if let Err(error) = session.start_tls().await {
+                    break Some(Refusal::Wire(error));
+                }
+            }
+            Err(end) => break Some(end),
+        }
+    };
+    session.end(end).await;
+}
+
+impl Session {
+    /// Reads one command and answers it.
+    ///
+    /// # Errors
+    /// Only what ends the session.
+    async fn command(&mut self) -> Result<Then, Refusal> {
+        let (head, command) = self.read().await?;
+        let timer = self.deps.metrics.start(head.name);
+        self.tag = head.tag;
+        // What was read is let go before the command runs: IDLE holds nothing.
+        let parsed = head.found.and_then(|(spec, uid)| {
+            let run = parse(spec, uid, &command?, head.args)?;
+            Ok((spec, uid, run))
+        });
+        let (result, may_expunge) = match parsed {
+            Err(refusal) => (Err(refusal), false),
+            Ok((spec, uid, run)) => {
+                tracing::trace!(cmd = spec.name, uid, "command");
+                let result = run.run(self).await;
+                // RFC 9051 7.5.1: no EXPUNGE while a command runs that uses sequence numbers. RFC
+                // 9051 5.5: nor before one that the client has sent already, which may be such a
+                // command.
+                let may_expunge = match uid {
+                    true => !self.wire.has_input() || spec.effects.contains(Effects::WRITES),
+                    false => !spec.effects.contains(Effects::USES_SEQ),
+                };
+                (result, may_expunge)
+            }
+        };
+        if let Err(Refusal::Bye(_) | Refusal::Wire(_)) = result {
+            return result.map(|done| done.then);
+        }
+        if let State::Selected(_, selection) = &mut self.state {
+            selection
+                .sync(&mut self.wire, self.enabled, may_expunge)
+                .await?;
+        }
+        let tag = std::mem::take(&mut self.tag);
+        let then = self.answer(&tag, &result)?;
+        self.wire.flush_if_over(MAX_PENDING).await?;
+        timer.finish(
+            result
+                .as_ref()
+                .map_or_else(Refusal::outcome, |_| Outcome::Ok),
+        );
+        Ok(then)
+    }
+
+    fn answer(&mut self, tag: &[u8], result: &Result<Done, Refusal>) -> Result<Then, Refusal> {
+        let out = self.wire.buffer();
+        match result {
+            Ok(done) => {
+                out.raw(tag).raw(b" OK ");
+                if let Some(code) = &done.code {
+                    code.write(out);
+                }
+                out.text(done.text).crlf();
+                self.nonsense = 0;
+                return Ok(done.then);
+            }
+            Err(refusal) => {
+                if let Refusal::Mail(error) = refusal
+                    && error.is_internal()
+                {
+                    tracing::error!(%error, "command failed");
+                }
+                refusal.write(tag, out);
+            }
+        }
+        self.nonsense += u32::from(matches!(result, Err(Refusal::Bad(_))));
+        let limit = match self.state {
+            State::Login => MAX_NONSENSE_BEFORE_LOGIN,
+            _ => MAX_NONSENSE,
+        };
+        if self.nonsense > limit {
+            return Err(Refusal::Bye("too many invalid commands"));
+        }
+        Ok(Then::Continue)
+    }
+
+    // Changing state.
+
+    /// Goes to another state.
+    pub fn enter(&mut self, state: State) {
+        let limits = &self.deps.limits;
+        let (conn, idle) = match &state {
+            State::Login => (ConnState::Login, limits.idle_before_login),
+            State::Authenticated(_) => (ConnState::Authenticated, limits.idle),
+            State::Selected(..) => (ConnState::Selected, limits.idle),
+        };
+        self.wire.set_state(conn);
+        self.wire.set_idle_timeout(idle);
+        self.state = state;
+    }
+
+    /// Leaves the selected mailbox, if any, without a word.
+    pub fn unselect(&mut self) {
+        if let State::Selected(account, _) = &self.state {
+            let account = account.clone();
+            self.enter(State::Authenticated(account));
+        }
+    }
+
+    /// Octets written so far, whether or not they have been sent.
+    pub fn emitted(&self) -> u64 {
+        self.wire.bytes_out() + self.wire.pending_out() as u64
+    }
+
+    async fn start_tls(&mut self) -> Result<(), WireError> {
+        let Some(tls) = self.context.starttls.take() else {
+            return Err(WireError::Eof);
+        };
+        // RFC 9051 6.2.1: what the client learnt before is void, it asks again.
+        self.wire.starttls(&tls).await
+    }
+
+    async fn end(mut self, end: Option<Refusal>) {
+        let bye = match &end {
+            None | Some(Refusal::Bad(_) | Refusal::No(..) | Refusal::Mail(_)) => None,
+            Some(Refusal::Bye(text)) => Some(*text),
+            Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
+            Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
+            Some(Refusal::Wire(WireError::Gone)) => Some("command without end"),
+            Some(Refusal::Wire(_)) => None,
+        };
+        if let Some(text) = bye {
+            self.wire.buffer().raw(b"* BYE ").text(text).crlf();
+        }
+        tracing::debug!(reason = bye.unwrap_or("closed"), "session ended");
+        // The mailbox and its view are not needed to say goodbye.
+        drop(self.state);
+        self.wire.close().await;
+    }
+}
+
+fn parse(spec: &Spec, uid: bool, command: &Command, args: usize) -> Result<Box<dyn Run>, Refusal> {
+    let mut cursor = Cursor::new(command);
+    cursor.take(args, "unexpected end of the command")?;
+    let run = (spec.parse)(&mut cursor, uid)?;
+    cursor.end()?;
+    Ok(run)
+}
