@@ -17,7 +17,11 @@ const BLOBS: u64 = 10_000;
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
-    let base = std::env::args().nth(1).map(PathBuf::from);
+    let mut arguments = std::env::args().skip(1).map(PathBuf::from);
+    let base = arguments.next();
+    if let Some(dir) = arguments.next() {
+        return memory(&dir);
+    }
     let dir = base
         .unwrap_or_else(std::env::temp_dir)
         .join(format!("pack-speed-{}", std::process::id()));
@@ -28,6 +32,18 @@ fn main() -> Outcome<()> {
     let result = runtime.block_on(measure(&dir));
     std::fs::remove_dir_all(&dir)?;
     result
+}
+
+/// Run in a process of its own: `pack_speed - DIR`.
+fn memory(dir: &Path) -> Outcome<()> {
+    let before = resident();
+    let store = PackStore::open(dir, Options::default(), |_| ())?;
+    println!(
+        "memory of {} blobs, open: {} KiB",
+        store.stats().blobs,
+        resident() - before
+    );
+    Ok(())
 }
 
 fn body(seed: u64) -> Bytes {
@@ -41,7 +57,7 @@ fn body(seed: u64) -> Bytes {
 
 async fn measure(dir: &Path) -> Outcome<()> {
     let syncs = Arc::new(AtomicU64::new(0));
-    let (count, start) = (syncs.clone(), resident());
+    let count = syncs.clone();
     let options = Options {
         on_sync: Some(Arc::new(move |_, _| {
             count.fetch_add(1, Ordering::Relaxed);
@@ -79,14 +95,11 @@ async fn measure(dir: &Path) -> Outcome<()> {
         println!("open {what}: {:.1} ms", clock.elapsed().as_secs_f64() * 1e3);
         drop(store);
     }
-    let before = resident();
+    std::process::Command::new(std::env::current_exe()?)
+        .arg("-")
+        .arg(dir)
+        .status()?;
     let store = PackStore::open(dir, options, |_| ())?;
-    println!(
-        "memory of the open store: {} KiB (process {} -> {} KiB)",
-        resident().saturating_sub(before),
-        start,
-        resident()
-    );
     read_all(&store, &blobs).await?;
     compacted(&store, &blobs).await
 }

@@ -6,6 +6,7 @@ use crate::index::Slot;
 use crate::released::Location;
 use crate::store::{Shared, hint_of, location_of};
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -64,12 +65,29 @@ impl Record {
         if !self.header.is_zstd() {
             return Ok(stored);
         }
-        match zstd::bulk::decompress(&stored, self.header.size as usize) {
-            Ok(blob) if blob.len() == self.header.size as usize => Ok(blob.into()),
-            Ok(_) => Err(Miss::Damaged("length after decompression".into())),
-            Err(error) => Err(Miss::Damaged(format!("decompression: {error}"))),
-        }
+        decompress(&stored, self.header.size as usize)
+            .map(Bytes::from)
+            .map_err(|error| Miss::Damaged(format!("decompression: {error}")))
     }
+}
+
+thread_local! {
+    /// Measured: a new context for each message takes longer than the message.
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Exactly `size` bytes.
+fn decompress(frame: &[u8], size: usize) -> io::Result<Vec<u8>> {
+    let blob = ZSTD.with_borrow_mut(|context| match context {
+        Some(zstd) => zstd.decompress(frame, size),
+        None => context
+            .insert(zstd::bulk::Decompressor::new()?)
+            .decompress(frame, size),
+    })?;
+    if blob.len() != size {
+        return Err(io::Error::other("another length than the header says"));
+    }
+    Ok(blob)
 }
 
 impl Shared {

@@ -332,3 +332,18 @@ async fn concurrent_puts_share_an_fdatasync() {
     assert_eq!(puts.load(Ordering::SeqCst), 64);
     assert!(syncs.load(Ordering::SeqCst) < 60, "{syncs:?}");
 }
+
+#[tokio::test]
+async fn blocks_reserved_ahead_are_given_back() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = open(dir.path());
+    put(&store, &noise(1, 100)).await;
+    drop(store); // as a killed process leaves it
+    let reserved = disk_use(dir.path());
+    let store = open(dir.path());
+    let reopened = disk_use(dir.path());
+    assert!(reopened <= 16 << 10, "{reserved} -> {reopened} bytes");
+    put(&store, &noise(2, 100)).await;
+    store.close().await.expect("close");
+    assert!(disk_use(dir.path()) <= 16 << 10);
+}
