@@ -30,7 +30,7 @@ async fn passwords_do_not_cross_without_tls_where_that_is_forbidden() {
     let mut server = setup.start().await;
     dialogue(
         &mut server,
-        "S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED {{.*}}STARTTLS{{.*}}] Gatepost ready\n\
+        "S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED {{.*}}STARTTLS{{.*}}] test.example Gatepost ready\n\
          C: a1 LOGIN alice secret\n\
          S: a1 NO [PRIVACYREQUIRED] passwords are taken over TLS only\n\
          C: a2 AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\n\

@@ -102,12 +102,11 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
     session
         .wire
         .set_idle_timeout(session.deps.limits.idle_before_login);
-    let hostname = session.deps.hostname.clone();
     let greeting = Code::Capability(registry::capabilities(&session));
     let out = session.wire.buffer();
     out.raw(b"* OK ");
     greeting.write(out);
-    out.text(&hostname).raw(b" Gatepost ready\r\n");
+    out.text(&session.deps.hostname).raw(b" Gatepost ready\r\n");
     let end = loop {
         // A client that sends without pause gets no more than its share, and its answers leave before
         // they pile up.

@@ -65,20 +65,14 @@ impl Rows {
 
     /// Keeps only messages changed after `since` (CHANGEDSINCE, RFC 7162 3.1.4.1).
     pub fn changed_since(&mut self, since: u64) {
-        let mut kept = Vec::new();
-        for &(from, to) in &self.positions {
-            for (index, row) in self.told.rows_at(from, to) {
-                let row = newest(&self.told, &self.latest, row);
-                if row.modseq.get() <= since {
-                    continue;
-                }
-                match kept.last_mut() {
-                    Some((_, end)) if *end == index => *end = index + 1,
-                    _ => kept.push((index, index + 1)),
-                }
-            }
-        }
-        self.positions = kept;
+        let changed = self.latest.changed_after(since);
+        let spans = changed.ranges().map(|(first, last)| {
+            let to = last
+                .next()
+                .map_or(self.told.len(), |end| self.told.rank(end));
+            (self.told.rank(first), to)
+        });
+        self.positions = intersection(&self.positions, spans);
     }
 
     /// The uids of messages that lack one of `flags`.
@@ -120,5 +114,48 @@ fn newest(told: &View, latest: &View, row: Row) -> Row {
         row
     } else {
         latest.find(row.uid).unwrap_or(row)
+    }
+}
+
+/// What two ascending lists of ranges, ends excluded, have in common.
+fn intersection(
+    a: &[(usize, usize)],
+    b: impl Iterator<Item = (usize, usize)>,
+) -> Vec<(usize, usize)> {
+    let mut common = Vec::new();
+    let mut rest = a;
+    for (from, to) in b {
+        while let Some((&(start, end), tail)) = rest.split_first() {
+            if start.max(from) < end.min(to) {
+                common.push((start.max(from), end.min(to)));
+            }
+            if end > to {
+                break;
+            }
+            rest = tail;
+        }
+    }
+    common
+}
+
+#[cfg(test)]
+mod tests {
+    use super::intersection;
+
+    #[test]
+    fn ranges_are_cut_to_what_they_share() {
+        let a = [(0, 3), (5, 9), (12, 20)];
+        for (b, want) in [
+            (vec![], vec![]),
+            (vec![(3, 5), (9, 12), (20, 30)], vec![]),
+            (vec![(0, 30)], a.to_vec()),
+            (
+                vec![(1, 2), (2, 6), (8, 13), (19, 20)],
+                vec![(1, 2), (2, 3), (5, 6), (8, 9), (12, 13), (19, 20)],
+            ),
+            (vec![(4, 4), (5, 6)], vec![(5, 6)]),
+        ] {
+            assert_eq!(intersection(&a, b.into_iter()), want);
+        }
     }
 }

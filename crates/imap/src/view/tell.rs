@@ -202,6 +202,7 @@ impl Selection {
             before,
         } = pictures;
         let same = std::ptr::eq(numbers, latest);
+        let mut old = before.rows_in(uids).map(|(_, row)| row).peekable();
         for (index, row) in numbers.rows_in(uids) {
             let row = if same {
                 Some(row)
@@ -209,11 +210,12 @@ impl Selection {
                 latest.find(row.uid)
             };
             let Some(row) = row else { continue };
+            while old.next_if(|old| old.uid < row.uid).is_some() {}
             let quiet = own.silent.as_ref().is_some_and(|(set, change)| {
                 set.contains(row.uid)
-                    && before
-                        .find(row.uid)
-                        .is_some_and(|old| is_result(&old, change, &row, latest))
+                    && old.peek().is_some_and(|old| {
+                        old.uid == row.uid && is_result(old, change, &row, latest)
+                    })
             });
             // RFC 7162 3.1.3: .SILENT does not silence MODSEQ.
             if quiet && !enabled.condstore {
