@@ -135,13 +135,13 @@ impl Refusal {
     /// Writes the tagged line; nothing for those that end the session.
     pub fn write(&self, tag: &[u8], out: &mut BytesMut) {
         match self {
-            Self::Bad(text) => out.raw(tag).raw(b" BAD ").text(text),
+            Self::Bad(text) => out.raw(tag).raw(b" BAD ").text(&one_line(text)),
             Self::No(code, text) => {
                 out.raw(tag).raw(b" NO ");
                 if let Some(code) = code {
                     code.write(out);
                 }
-                out.text(text)
+                out.text(&one_line(text))
             }
             Self::Mail(error) => {
                 out.raw(tag).raw(b" NO ");

@@ -301,3 +301,28 @@ async fn commands_and_messages_are_counted() {
     let sync = server.metric("gatepost_sync_bytes_total{method=\"full\",protocol=\"imap\"}");
     assert!(sync > 20.0, "{sync}");
 }
+
+#[tokio::test]
+async fn the_way_of_a_message_to_an_idle_session_is_measured() {
+    let mut server = Setup::default().start().await;
+    dialogue(
+        &mut server,
+        "S: * OK {{.*}}\n\
+         C: a1 LOGIN alice secret\n\
+         S: a1 OK {{.*}}\n\
+         C: a2 SELECT INBOX\n\
+         S*: a2 OK {{.*}}\n\
+         C: a3 IDLE\n\
+         S: + idling\n\
+         ! append INBOX\n\
+         S: * 1 EXISTS\n\
+         S: * 1 RECENT\n\
+         C: DONE\n\
+         S: a3 OK idle ended\n",
+    )
+    .await;
+    assert_eq!(
+        server.metric("gatepost_delivery_visible_seconds_count"),
+        1.0
+    );
+}

@@ -3,7 +3,7 @@
 use super::*;
 use crate::grammar::MessageSet;
 use mail::FlagChange;
-use types::{FlagOp, UidSet};
+use types::FlagOp;
 
 /// `store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"] SP store-att-flags`.
 pub(crate) static SPEC: Spec = Spec {
@@ -85,7 +85,7 @@ impl Run for Store {
             .store(&uids, &self.change, since)
             .await?;
         // RFC 9051 6.4.6: a message that is gone cannot be stored to; whoever named it by number is told.
-        let failed = gone(selection.told(), &uids, &stored.stored, &stored.modified);
+        let failed = selection.count(&uids) > stored.stored.len() + stored.modified.len();
         let modified = stored.modified;
         if self.unchanged_since.is_some() {
             // RFC 7162 3.1.3: MODSEQ of each, .SILENT or not; and what made the others fail.
@@ -106,10 +106,4 @@ impl Run for Store {
         }
         Done::ok("stored")
     }
-}
-
-/// Whether a message the client knows was not there any more.
-fn gone(told: &mail::View, uids: &UidSet, stored: &UidSet, modified: &UidSet) -> bool {
-    let named: u64 = told.rows_in(uids).count() as u64;
-    named > stored.len() + modified.len()
 }

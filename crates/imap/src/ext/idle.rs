@@ -61,8 +61,27 @@ async fn wait(cx: &mut Session) -> Result<(), Refusal> {
             () = changed => {}
             () = tokio::time::sleep(keep_alive) => cx.wire.write(b"* OK still here\r\n"),
         }
-        if let State::Selected(_, selection) = &mut cx.state {
-            selection.sync(&mut cx.wire, cx.enabled, true).await?;
-        }
+        push(cx).await?;
     }
+}
+
+/// Tells what has changed, and measures how long new messages took to get here.
+async fn push(cx: &mut Session) -> Result<(), Refusal> {
+    let State::Selected(_, selection) = &mut cx.state else {
+        return Ok(());
+    };
+    let told = selection.told().uid_next();
+    selection.sync(&mut cx.wire, cx.enabled, true).await?;
+    if selection.told().uid_next() > told
+        && let Some(arrived) = selection.mailbox().arrived()
+    {
+        cx.wire.flush().await?;
+        let seconds = arrived.elapsed().as_secs_f64();
+        cx.deps
+            .metrics
+            .all()
+            .delivery_visible_seconds
+            .observe(seconds);
+    }
+    Ok(())
 }

@@ -87,13 +87,13 @@ impl Selection {
 
     /// How many messages are `\Recent`.
     pub fn recent_count(&self) -> u32 {
-        let count: usize = self
-            .recent
-            .ranges()
-            .map(|range| self.span(range))
-            .map(|(a, b)| b - a)
-            .sum();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        u32::try_from(self.count(&self.recent)).unwrap_or(u32::MAX)
+    }
+
+    /// How many of `uids` the client knows.
+    pub fn count(&self, uids: &UidSet) -> u64 {
+        let spans = uids.ranges().map(|range| self.span(range));
+        spans.map(|(from, to)| (to - from) as u64).sum()
     }
 
     /// The positions of the messages in a range of uids, the last one excluded.
