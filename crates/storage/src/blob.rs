@@ -60,7 +60,8 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn stat(&self, hash: &BlobHash) -> Result<Option<BlobRef>, StorageError>;
 
     /// Says that no link row names the blob any more: it may be collected once the grace period has
-    /// passed without another put. Releasing what is not there succeeds.
+    /// passed without another put. Releasing what is not there succeeds. A clean close keeps what was
+    /// released; a crash may forget it, and then the blob stays until it is released again.
     async fn release(&self, hash: &BlobHash) -> Result<(), StorageError>;
 
     /// Reads the whole blob and checks it against its hash; `Corrupt` or `NotFound` if that fails.

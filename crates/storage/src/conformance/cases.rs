@@ -203,6 +203,7 @@ macro_rules! __blob_cases {
                 many_tell_the_collected_from_the_kept
                 a_put_after_the_release_keeps_the_blob
                 a_put_after_a_reopen_keeps_the_blob
+                a_clean_close_keeps_a_release
                 a_release_after_the_last_put_counts
                 a_collected_blob_can_be_put_again
                 an_empty_blob_is_collected_too

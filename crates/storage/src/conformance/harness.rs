@@ -62,7 +62,8 @@ pub trait BlobHarness: Sized + 'static {
         self.open().await
     }
 
-    /// Runs the collector as if every grace period were over: what was released is gone afterwards.
+    /// Runs the collector as if every grace period were over: what was released is gone afterwards, to the
+    /// last byte. Thresholds below which collecting would not pay are to be set to nothing.
     async fn collect(&self, store: &Self::Store);
 
     /// Changes at least one stored byte of the blob that is `content`, behind the back of the open store.

@@ -104,6 +104,18 @@ pub async fn a_put_after_a_reopen_keeps_the_blob<H: BlobHarness>(case: &mut Blob
     assert_eq!(case.get(&blob).await.expect("get"), bytes("again"));
 }
 
+pub async fn a_clean_close_keeps_a_release<H: BlobHarness>(case: &mut BlobCase<H>) {
+    let small = case.put("s").await;
+    let large = case.put(noise(1, 9_000)).await;
+    case.put(noise(2, 9_000)).await;
+    case.release(&small).await;
+    case.release(&large).await;
+    case.reopen().await;
+    case.collect().await;
+    gone(case, &small).await;
+    gone(case, &large).await;
+}
+
 pub async fn a_release_after_the_last_put_counts<H: BlobHarness>(case: &mut BlobCase<H>) {
     for _ in 0..3 {
         case.put("content").await;
