@@ -253,3 +253,91 @@ fn missing(view: &View, after: u32) -> UidSet {
     gap(next, view.uid_next().saturating_sub(1));
     UidSet::from_ranges(gaps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use mail::{Mail, NewMessage, Options, Provenance};
+    use storage::{MemoryBlobs, MemoryMeta};
+
+    async fn selection(messages: u32) -> Selection {
+        let stores = (Arc::new(MemoryMeta::new()), Arc::new(MemoryBlobs::new()));
+        let mail = Mail::open(stores.0, stores.1, Options::default())
+            .await
+            .unwrap();
+        let info = mail.ensure_account("alice").await.unwrap();
+        let account = mail.account(info.id).await.unwrap();
+        let inbox = account
+            .tree()
+            .find(&types::MailboxName::inbox())
+            .unwrap()
+            .id;
+        for n in 0..messages {
+            let body = Bytes::from(format!("{n}"));
+            let content = mail.ingest(body, &Provenance::default()).await.unwrap();
+            let message = NewMessage {
+                content,
+                prefix: Bytes::new(),
+                flags: Flags::NONE,
+                keywords: Vec::new(),
+                internal_date: None,
+            };
+            account.append(inbox, vec![message]).await.unwrap();
+        }
+        Selection::new(account.select(inbox).await.unwrap(), false)
+    }
+
+    fn uids(ranges: &[(u32, u32)]) -> UidSet {
+        let uid = |n| Uid::new(n).unwrap();
+        UidSet::from_ranges(ranges.iter().map(|&(a, b)| (uid(a), uid(b))))
+    }
+
+    #[tokio::test]
+    async fn numbers_hold_until_the_client_is_told() {
+        let selection = selection(6).await;
+        selection
+            .mailbox
+            .expunge(&uids(&[(2, 3), (6, 6)]))
+            .await
+            .unwrap();
+        let set = |raw: &str| {
+            crate::grammar::Cursor::of(raw.as_bytes())
+                .message_set(false)
+                .unwrap()
+        };
+        assert_eq!(
+            selection.resolve(&set("2,5:*")).unwrap(),
+            uids(&[(2, 2), (5, 6)])
+        );
+        assert!(selection.resolve(&set("7")).is_err());
+        assert_eq!(selection.numbers(&uids(&[(4, 6)]), false), "4:6");
+        assert_eq!(selection.count(&uids(&[(2, 9)])), 5);
+        // The expunged are still there to be fetched.
+        let (mut rows, mut batch) = (selection.rows(&uids(&[(1, 6)])), Vec::new());
+        assert!(rows.next_batch(4, &mut batch));
+        assert_eq!(batch.len(), 4);
+        assert!(rows.next_batch(4, &mut batch));
+        assert_eq!(
+            batch.last().map(|(seq, row)| (seq.get(), row.uid.get())),
+            Some((6, 6))
+        );
+        assert!(!rows.next_batch(4, &mut batch));
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_has_vanished() {
+        let selection = selection(7).await;
+        assert!(missing(&selection.told, 0).is_empty());
+        selection
+            .mailbox
+            .expunge(&uids(&[(1, 2), (4, 4), (7, 7)]))
+            .await
+            .unwrap();
+        let view = selection.mailbox.view();
+        assert_eq!(missing(&view, 0), uids(&[(1, 2), (4, 4), (7, 7)]));
+        assert_eq!(missing(&view, 3), uids(&[(4, 4), (7, 7)]));
+        assert!(missing(&view, 7).is_empty());
+        assert!(missing(&view, u32::MAX).is_empty());
+    }
+}
