@@ -81,7 +81,7 @@ pub fn output(command: &mut Command, limit: Duration) -> Output {
 /// # Panics
 /// When it fails, with everything it printed.
 pub fn succeed(command: &mut Command) -> String {
-    let output = output(command, Duration::from_secs(120));
+    let output = output(command, Duration::from_secs(60));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}",
