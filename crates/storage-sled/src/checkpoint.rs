@@ -94,8 +94,7 @@ impl Core {
     pub(crate) fn run_background(&self) {
         while self.schedule.wait(self.options.checkpoint_every) {
             if self.group.failure().is_some() {
-                self.distrust();
-                return;
+                break;
             }
             if self.schedule.since_checkpoint.load(Ordering::Relaxed) > 0 {
                 self.checkpoint_or_fail();
@@ -106,6 +105,9 @@ impl Core {
                 // The log is kept until an export succeeds, so nothing is lost but space.
                 tracing::warn!(%error, "writing an export failed");
             }
+        }
+        if self.group.failure().is_some() {
+            self.distrust();
         }
     }
 

@@ -12,17 +12,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use storage::StorageError;
 
+/// Bytes given to sled between two flushes: two or three of its seven I/O threads can be busy with them.
+const IN_FLIGHT: usize = 512 * 1024;
+
 /// sled releases its own file lock a moment after it was dropped.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// An open index.
-pub(crate) struct Index {
+/// The index as far as it has left memory; [`Index`](crate::recent::Index) is the whole of it.
+pub(crate) struct Disk {
     tree: sled::Db,
     file: File,
     dir: PathBuf,
 }
 
-impl Index {
+impl Disk {
     /// Opens the index in `dir`, or makes an empty one.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StorageError> {
         let deadline = Instant::now() + OPEN_PATIENCE;
@@ -91,17 +94,30 @@ impl Index {
         })
     }
 
-    /// Stores a value, or removes the key.
+    /// Writes `rows` in their order.
     ///
-    /// There is no batch: sled's own writes out its buffers twice for each one (measured: a third of all
-    /// time, and disk traffic in the way of the log's syncs). Whole batches are the log's business after
-    /// a crash, and the shard's lock's before.
-    pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StorageError> {
-        match value {
-            Some(value) => guarded("insert", || self.tree.insert(key, value)),
-            None => guarded("remove", || self.tree.remove(key)),
+    /// One thread writes, and waits for sled's own writing after every [`IN_FLIGHT`] bytes: sled 0.34 hangs
+    /// for ever when all threads of its pool wait for a lock whose holder waits for a truncation that is
+    /// queued behind them (`SegmentAccountant::bump_tip`; seen under load, docs/decisions/0003).
+    /// There is no batch: sled's own writes out its buffers twice for each one. Whole batches are the log's
+    /// business after a crash, and the shard's lock's before.
+    pub(crate) fn write<'a>(
+        &self,
+        rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StorageError> {
+        let mut unflushed = 0;
+        for (key, value) in rows {
+            match value {
+                Some(value) => guarded("insert", || self.tree.insert(key, value)),
+                None => guarded("remove", || self.tree.remove(key)),
+            }?;
+            unflushed += key.len() + value.map_or(0, <[u8]>::len);
+            if unflushed >= IN_FLIGHT {
+                guarded("flush", || self.tree.flush())?;
+                unflushed = 0;
+            }
         }
-        .map(drop)
+        Ok(())
     }
 
     /// Makes everything applied so far durable.

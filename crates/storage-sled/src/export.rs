@@ -139,7 +139,7 @@ impl Export {
     }
 }
 
-/// An export being written. Dropped unfinished, it leaves a temporary file that the next start removes.
+/// An export being written. Dropped unfinished, it leaves a temporary file that the next one removes.
 pub(crate) struct Writer {
     file: File,
     temporary: PathBuf,

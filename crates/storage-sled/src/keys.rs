@@ -6,7 +6,7 @@ use storage::{Link, Write};
 use types::{AccountId, BlobHash, EmailId};
 
 /// Rows about the index itself.
-const META: u8 = 0;
+pub(crate) const META: u8 = 0;
 /// Rows of accounts: tag, account (big endian), key.
 const ROW: u8 = 1;
 /// Link rows: tag, blob hash, account, email (both big endian); the value is empty.

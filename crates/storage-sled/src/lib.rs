@@ -19,6 +19,8 @@
 mod checkpoint;
 mod db;
 mod export;
+#[cfg(test)]
+mod fault_tests;
 mod files;
 mod group;
 mod keys;
@@ -26,6 +28,7 @@ mod log;
 mod manifest;
 mod options;
 mod rebuild;
+mod recent;
 mod record;
 mod segment;
 mod spread;

@@ -1,10 +1,10 @@
 //! Bringing the index up to the log: replaying its tail, or everything from the newest good export.
 
-use crate::db::Index;
 use crate::export::Export;
 use crate::files;
 use crate::keys;
 use crate::options::{Options, Progress};
+use crate::recent::Index;
 use crate::record;
 use crate::segment::{Reader, Segment, StoreId};
 use crate::spread::{Feeder, spread};

@@ -1,8 +1,8 @@
 //! Filling the index on several processors.
 
-use crate::db::Index;
 use crate::export;
 use crate::keys;
+use crate::recent::Index;
 use std::panic;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;

@@ -1,6 +1,5 @@
 //! From the files of a directory to a store that can serve (docs/storage-format.md, "Start-up").
 
-use crate::db::Index;
 use crate::export::Export;
 use crate::files::{self, random_u64};
 use crate::keys;
@@ -8,6 +7,7 @@ use crate::log::{Config, Log};
 use crate::manifest::{self, Manifest};
 use crate::options::{Options, Progress};
 use crate::rebuild::{Sources, set_aside};
+use crate::recent::Index;
 use crate::segment::{Segment, StoreId};
 use crate::tail;
 use std::fs::{self, File};

@@ -1,12 +1,12 @@
 //! The trait over log and index.
 
 use crate::checkpoint::Schedule;
-use crate::db::Index;
 use crate::group::Group;
 use crate::keys;
 use crate::log::{AppendError, Log};
 use crate::manifest::Manifest;
 use crate::options::{Options, Progress};
+use crate::recent::Index;
 use crate::record::Record;
 use crate::segment::StoreId;
 use crate::startup::{self, Layout};
@@ -110,6 +110,11 @@ impl SledStore {
         let store = Self(core);
         store.start_threads()?;
         Ok(Arc::new(store))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.0
     }
 
     fn start_threads(&self) -> Result<(), StorageError> {

@@ -1,5 +1,10 @@
 //! The store passes the suite of the contract.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a harness panics when the store refuses"
+)]
+
 mod support;
 
 use std::fs;
