@@ -1,7 +1,7 @@
 //! THE list: every extension, and the base protocol, one row each. Dispatch, CAPABILITY, ENABLE, the items of
 //! FETCH and STATUS, metric labels and the tests over all commands come from it.
 
-use crate::cmd::{self, fetch};
+use crate::cmd::{self, fetch, search};
 use crate::ext;
 use crate::session::{Session, State};
 use crate::spec::{Capability, Extension, Spec, StatusItem, When};
@@ -26,6 +26,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &LIST_EXTENDED,
     &LIST_STATUS,
     &ext::status_size::EXTENSION,
+    &ESEARCH,
+    &search::WITHIN,
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
 ];
@@ -67,11 +69,13 @@ static BASE: Extension = Extension {
         &cmd::check::SPEC,
         &cmd::close::SPEC,
         &cmd::expunge::SPEC,
+        &search::SPEC,
         &fetch::SPEC,
         &cmd::store::SPEC,
         &cmd::copy::SPEC,
     ],
     fetch_items: &fetch::ITEMS,
+    search_keys: &search::KEYS,
     status_items: cmd::status::ITEMS,
     ..Extension::EMPTY
 };
@@ -121,6 +125,12 @@ static LIST_STATUS: Extension = Extension {
     ..Extension::EMPTY
 };
 
+/// RFC 4731: the options of SEARCH, in its file.
+static ESEARCH: Extension = Extension {
+    capabilities: &[Capability::always("ESEARCH")],
+    ..Extension::EMPTY
+};
+
 /// All commands.
 pub fn commands() -> impl Iterator<Item = &'static Spec> {
     EXTENSIONS
@@ -152,6 +162,14 @@ pub fn fetch_item(name: &[u8]) -> Option<&'static fetch::FetchItem> {
         .iter()
         .flat_map(|extension| extension.fetch_items.iter().copied().flatten());
     items.find(|item| item.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The key of SEARCH of a name, in any letter case.
+pub fn search_key(name: &[u8]) -> Option<&'static search::SearchKey> {
+    let mut keys = EXTENSIONS
+        .iter()
+        .flat_map(|extension| extension.search_keys.iter().copied().flatten());
+    keys.find(|key| key.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// The row of an extension that can be enabled, by its capability.
@@ -223,6 +241,14 @@ mod tests {
                 .map(|i| i.name)
             {
                 assert!(names.insert(format!("fetch {name}")), "{name} twice");
+            }
+            for key in extension.search_keys.iter().copied().flatten() {
+                assert!(
+                    names.insert(format!("search {}", key.name)),
+                    "{} twice",
+                    key.name
+                );
+                assert!(key.rfc.starts_with("RFC "), "{}", key.name);
             }
             for name in extension.status_items.iter().map(|i| i.name) {
                 assert!(names.insert(format!("status {name}")), "{name} twice");

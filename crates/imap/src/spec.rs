@@ -1,6 +1,7 @@
 //! What a command is: the row it has in the [registry](crate::registry), and the two things it can do.
 
 use crate::cmd::fetch::FetchItem;
+use crate::cmd::search::SearchKey;
 use crate::grammar::{Cursor, Parsed};
 use crate::refusal::{Code, Refusal};
 use crate::session::{Enabled, Session};
@@ -138,6 +139,8 @@ pub struct Extension {
     pub commands: &'static [&'static Spec],
     /// What FETCH can fetch, by family.
     pub fetch_items: &'static [&'static [FetchItem]],
+    /// What SEARCH can look for, by family.
+    pub search_keys: &'static [&'static [SearchKey]],
     /// What STATUS can tell.
     pub status_items: &'static [StatusItem],
     /// What `ENABLE` of its (first) capability does; `None` when it cannot be enabled.
@@ -150,6 +153,7 @@ impl Extension {
         capabilities: &[],
         commands: &[],
         fetch_items: &[],
+        search_keys: &[],
         status_items: &[],
         on_enable: None,
     };

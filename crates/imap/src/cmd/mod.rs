@@ -16,6 +16,7 @@ pub(crate) mod logout;
 pub(crate) mod lsub;
 pub(crate) mod noop;
 pub(crate) mod rename;
+pub(crate) mod search;
 pub(crate) mod select;
 pub(crate) mod status;
 pub(crate) mod store;

@@ -1,0 +1,132 @@
+//! SEARCH and ESEARCH responses.
+
+use super::scan::Found;
+use super::{Cursor, Parsed};
+use crate::grammar::{BadSyntax, Emit};
+use crate::view::MAX_PENDING;
+use bytes::BytesMut;
+use net::{Wire, WireError};
+use types::ModSeq;
+
+/// What RETURN asks for (RFC 4731 3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Options {
+    min: bool,
+    max: bool,
+    all: bool,
+    count: bool,
+}
+
+impl Options {
+    /// `"(" [search-return-opt *(SP search-return-opt)] ")"`
+    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
+        let mut options = Self::default();
+        let words = c.list(true, |c| {
+            if c.eat_word(b"MIN") {
+                options.min = true;
+            } else if c.eat_word(b"MAX") {
+                options.max = true;
+            } else if c.eat_word(b"ALL") {
+                options.all = true;
+            } else if c.eat_word(b"COUNT") {
+                options.count = true;
+            } else {
+                return Err(BadSyntax("unknown result option"));
+            }
+            Ok(())
+        })?;
+        // RFC 4731 3.1: an empty list is (ALL).
+        options.all |= words.is_empty();
+        Ok(options)
+    }
+}
+
+/// What was found and how it is told.
+pub(crate) struct Answer<'a> {
+    /// In the order of the mailbox.
+    pub(crate) found: &'a [Found],
+    /// By uid, as opposed to sequence number.
+    pub(crate) uid: bool,
+    /// With the largest modification sequence (RFC 7162 3.1.6).
+    pub(crate) modseq: bool,
+}
+
+impl Answer<'_> {
+    fn number(&self, found: &Found) -> u32 {
+        if self.uid {
+            found.uid.get()
+        } else {
+            found.seq.get()
+        }
+    }
+
+    /// `"SEARCH" *(SP nz-number) [SP "(MODSEQ" SP mod-sequence-value ")"]`
+    pub(crate) async fn search(&self, wire: &mut Wire) -> Result<(), WireError> {
+        wire.buffer().raw(b"* SEARCH");
+        for found in self.found {
+            wire.buffer().raw(b" ").num(self.number(found));
+            wire.flush_if_over(MAX_PENDING).await?;
+        }
+        if let (true, Some(modseq)) = (self.modseq, largest(self.found)) {
+            wire.buffer().raw(b" (MODSEQ ").num(modseq.get()).raw(b")");
+        }
+        wire.buffer().crlf();
+        Ok(())
+    }
+
+    /// `"ESEARCH" "(TAG" SP string ")" [SP "UID"] *(SP search-return-data)`
+    pub(crate) fn esearch(&self, options: &Options, tag: &[u8], out: &mut BytesMut) {
+        out.raw(b"* ESEARCH (TAG ").string(tag).raw(b")");
+        if self.uid {
+            out.raw(b" UID");
+        }
+        if let (Some(first), Some(last)) = (self.found.first(), self.found.last()) {
+            if options.min {
+                out.raw(b" MIN ").num(self.number(first));
+            }
+            if options.max {
+                out.raw(b" MAX ").num(self.number(last));
+            }
+            if options.all {
+                out.raw(b" ALL ");
+                self.ranges(out);
+            }
+        }
+        if options.count {
+            out.raw(b" COUNT ").num(self.found.len() as u64);
+        }
+        if let (true, Some(modseq)) = (self.modseq, self.modseq_of(options)) {
+            out.raw(b" MODSEQ ").num(modseq.get());
+        }
+        out.crlf();
+    }
+
+    fn ranges(&self, out: &mut BytesMut) {
+        let adjoin = |a: &Found, b: &Found| self.number(a).checked_add(1) == Some(self.number(b));
+        for (i, run) in self.found.chunk_by(adjoin).enumerate() {
+            if i > 0 {
+                out.raw(b",");
+            }
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                out.num(self.number(first));
+                if run.len() > 1 {
+                    out.raw(b":").num(self.number(last));
+                }
+            }
+        }
+    }
+
+    // RFC 4731 3.2: with MIN or MAX alone it is that of the messages told, else the largest of all found.
+    fn modseq_of(&self, options: &Options) -> Option<ModSeq> {
+        if options.all || options.count {
+            return largest(self.found);
+        }
+        let min = self.found.first().filter(|_| options.min);
+        let max = self.found.last().filter(|_| options.max);
+        min.into_iter().chain(max).map(|found| found.modseq).max()
+    }
+}
+
+fn largest(found: &[Found]) -> Option<ModSeq> {
+    found.iter().map(|found| found.modseq).max()
+}

@@ -1,0 +1,107 @@
+//! What a search key is, and what it can look at.
+
+use crate::refusal::Refusal;
+use crate::view::Selection;
+use bytes::Bytes;
+use mail::{Email, Row, View};
+use types::UidSet;
+
+/// One search key with its arguments.
+pub trait Key: Send + Sync {
+    /// What must be loaded of a message before the key can always be decided.
+    fn cost(&self) -> Cost;
+
+    /// Takes in what depends on the mailbox and the moment; called once, before any test.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message.
+    fn bind(&mut self, _to: &Binding<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Whether the message matches; `None` when that takes more than what is loaded.
+    fn test(&self, m: &Candidate<'_>) -> Option<bool>;
+
+    /// No other messages match than these, as far as that is known without looking at any; asked
+    /// before [`Key::bind`].
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message.
+    fn within(&self, _selection: &Selection) -> Result<Option<UidSet>, Refusal> {
+        Ok(None)
+    }
+
+    /// Whether the key is MODSEQ (RFC 7162 3.1.5).
+    fn is_modseq(&self) -> bool {
+        false
+    }
+
+    /// Whether the key names sequence numbers.
+    fn is_by_number(&self) -> bool {
+        false
+    }
+}
+
+/// What has to be loaded, each step including those before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Cost {
+    /// What the mailbox knows.
+    Row,
+    /// The email record with its digest.
+    Digest,
+    /// The header.
+    Header,
+    /// All bytes.
+    Body,
+}
+
+/// What keys are bound to.
+pub struct Binding<'a> {
+    /// The mailbox as the client knows it.
+    pub selection: &'a Selection,
+    /// The view the rows are of.
+    pub view: &'a View,
+    /// Seconds since 1970 UTC.
+    pub now: i64,
+}
+
+/// A message and what is loaded of it.
+pub struct Candidate<'a> {
+    /// What the mailbox knows.
+    pub row: &'a Row,
+    /// Whether it is `\Recent`.
+    pub recent: bool,
+    /// Its email record.
+    pub email: Option<&'a Email>,
+    /// Its header, or all of it, without the prefix.
+    pub content: Option<&'a Content>,
+}
+
+/// Bytes of a message's blob.
+pub enum Content {
+    /// The header.
+    Header(Bytes),
+    /// All of it.
+    Whole(Bytes),
+}
+
+impl Candidate<'_> {
+    /// The header, without the prefix; `None` when it is not loaded.
+    pub fn header(&self) -> Option<&[u8]> {
+        match self.content? {
+            Content::Header(header) => Some(header),
+            Content::Whole(all) => {
+                let len = self.email?.digest()?.header_len() as usize;
+                Some(all.get(..len).unwrap_or(all))
+            }
+        }
+    }
+
+    /// All bytes, without the prefix; `None` when they are not loaded.
+    pub fn whole(&self) -> Option<&[u8]> {
+        match self.content? {
+            Content::Header(_) => None,
+            Content::Whole(all) => Some(all),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Keys joined by AND, OR and NOT: reading them without recursion, deciding with what is known.
+
+use super::key::{Binding, Candidate, Cost, Key};
+use super::{Charset, Cursor, Parsed};
+use crate::grammar::BadSyntax;
+use crate::refusal::Refusal;
+use crate::registry;
+use crate::view::{Rows, Selection};
+use types::{Uid, UidSet};
+
+/// Keys of one SEARCH.
+const MAX_KEYS: usize = 2048;
+/// How deeply AND, OR and NOT may alternate; chains of one kind count once.
+const MAX_DEPTH: u32 = 64;
+
+/// Search keys and how they are joined.
+pub(crate) enum Query {
+    /// A single key.
+    Key(Box<dyn Key>),
+    /// All of them, cheap ones first.
+    And(Vec<Self>),
+    /// One of them at least, cheap ones first.
+    Or(Vec<Self>),
+    /// Not this.
+    Not(Box<Self>),
+}
+
+/// What is read and waits for what follows.
+enum Open {
+    Not,
+    /// The first alternative, once it is there.
+    Or(Option<Query>),
+    Group(Vec<Query>),
+}
+
+/// `search-key *(SP search-key)`: a message must match them all.
+pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Query> {
+    let mut open = vec![Open::Group(Vec::new())];
+    let mut count = 0;
+    loop {
+        count += 1;
+        if count > MAX_KEYS {
+            return Err(BadSyntax("too many search keys"));
+        }
+        if c.eat(b"(") {
+            open.push(Open::Group(Vec::new()));
+            continue;
+        }
+        if c.eat_word(b"NOT") {
+            c.sp()?;
+            open.push(Open::Not);
+            continue;
+        }
+        if c.eat_word(b"OR") {
+            c.sp()?;
+            open.push(Open::Or(None));
+            continue;
+        }
+        let mut done = Query::Key(key(c, charset)?);
+        // What was waiting for this key may be complete now, and what waited for that.
+        loop {
+            match open.pop() {
+                Some(Open::Not) => done = Query::not(done),
+                Some(Open::Or(Some(first))) => done = Query::or(first, done),
+                Some(Open::Or(None)) => {
+                    c.sp()?;
+                    open.push(Open::Or(Some(done)));
+                    break;
+                }
+                Some(Open::Group(mut keys)) => {
+                    keys.push(done);
+                    if c.eat(b" ") {
+                        open.push(Open::Group(keys));
+                        break;
+                    }
+                    done = Query::and(keys);
+                    if open.is_empty() {
+                        done.check_depth()?;
+                        return Ok(done);
+                    }
+                    c.expect(b")", "expected a space or a closing parenthesis")?;
+                }
+                None => return Err(BadSyntax("unexpected end of the search")),
+            }
+        }
+    }
+}
+
+fn key(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Box<dyn Key>> {
+    if c.peek().is_some_and(|b| b.is_ascii_digit() || b == b'*') {
+        return super::sets::sequence_numbers(c);
+    }
+    let name = c.take_while1(|b| b.is_ascii_alphanumeric(), "expected a search key")?;
+    let row = registry::search_key(name).ok_or(BadSyntax("unknown search key"))?;
+    (row.parse)(c, charset)
+}
+
+impl Query {
+    fn not(inner: Self) -> Self {
+        match inner {
+            Self::Not(inner) => *inner,
+            inner => Self::Not(Box::new(inner)),
+        }
+    }
+
+    fn or(first: Self, second: Self) -> Self {
+        let mut all = Vec::new();
+        for query in [first, second] {
+            match query {
+                Self::Or(more) => all.extend(more),
+                query => all.push(query),
+            }
+        }
+        Self::Or(all)
+    }
+
+    fn and(keys: Vec<Self>) -> Self {
+        let mut all = Vec::with_capacity(keys.len());
+        for query in keys {
+            match query {
+                Self::And(more) => all.extend(more),
+                query => all.push(query),
+            }
+        }
+        match (all.len(), all.pop()) {
+            (1, Some(only)) => only,
+            (_, last) => {
+                all.extend(last);
+                Self::And(all)
+            }
+        }
+    }
+
+    /// The recursions below are as deep as this allows; this one counts on a stack of its own.
+    fn check_depth(&self) -> Parsed<()> {
+        let mut waiting = vec![(self, 0)];
+        while let Some((query, depth)) = waiting.pop() {
+            if depth > MAX_DEPTH {
+                return Err(BadSyntax("search keys are nested too deeply"));
+            }
+            match query {
+                Self::Key(_) => {}
+                Self::Not(inner) => waiting.push((inner, depth + 1)),
+                Self::And(all) | Self::Or(all) => {
+                    waiting.extend(all.iter().map(|query| (query, depth + 1)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds all keys, and puts those first that cost least.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message.
+    pub(crate) fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+        match self {
+            Self::Key(key) => key.bind(to),
+            Self::Not(inner) => inner.bind(to),
+            Self::And(all) | Self::Or(all) => {
+                all.sort_by_key(Self::cost);
+                all.iter_mut().try_for_each(|query| query.bind(to))
+            }
+        }
+    }
+
+    /// What deciding may take.
+    pub(crate) fn cost(&self) -> Cost {
+        match self {
+            Self::Key(key) => key.cost(),
+            Self::Not(inner) => inner.cost(),
+            Self::And(all) | Self::Or(all) => all.iter().map(Self::cost).max().unwrap_or(Cost::Row),
+        }
+    }
+
+    /// Whether the message matches; `None` when that takes more than what is loaded.
+    pub(crate) fn test(&self, m: &Candidate<'_>) -> Option<bool> {
+        match self {
+            Self::Key(key) => key.test(m),
+            Self::Not(inner) => inner.test(m).map(|matches| !matches),
+            Self::And(all) => decide(all, m, false),
+            Self::Or(all) => decide(all, m, true),
+        }
+    }
+
+    /// Whether one of the keys is such a one.
+    pub(crate) fn any(&self, such: &dyn Fn(&dyn Key) -> bool) -> bool {
+        match self {
+            Self::Key(key) => such(&**key),
+            Self::Not(inner) => inner.any(such),
+            Self::And(all) | Self::Or(all) => all.iter().any(|query| query.any(such)),
+        }
+    }
+
+    /// The messages that are worth a look.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message.
+    pub(crate) fn candidates(&self, selection: &Selection) -> Result<Rows, Refusal> {
+        let mut uids = UidSet::range(Uid::FIRST, Uid::MAX);
+        let keys = match self {
+            Self::And(all) => all.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for query in keys {
+            if let Self::Key(key) = query
+                && let Some(within) = key.within(selection)?
+            {
+                uids = uids.intersection(&within);
+            }
+        }
+        Ok(selection.rows(&uids))
+    }
+}
+
+/// `settles` as soon as one of the queries says so; the opposite when all others do.
+fn decide(all: &[Query], m: &Candidate<'_>, settles: bool) -> Option<bool> {
+    let mut known = true;
+    for query in all {
+        match query.test(m) {
+            Some(result) if result == settles => return Some(settles),
+            Some(_) => {}
+            None => known = false,
+        }
+    }
+    known.then_some(!settles)
+}

@@ -1,0 +1,250 @@
+//! The loop of SEARCH: cheap keys first, and what they leave undecided is loaded and looked at in batches;
+//! the next batch is read while the one before is being scanned.
+
+use super::key::{Candidate, Content, Cost};
+use super::program::Query;
+use crate::refusal::Refusal;
+use crate::view::{MsgSeq, Rows};
+use mail::{Account, Email, MailError, MailErrorKind, Row};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use types::{ModSeq, Uid};
+
+/// Rows tested at once before others get a turn.
+const ROWS: usize = 4096;
+/// Email records read at once.
+const EMAILS: usize = 512;
+/// Octets of messages read at once.
+const OCTETS: u64 = 2 << 20;
+/// From so many octets on, scanning is left to another thread.
+const OFFLOAD: u64 = 64 << 10;
+
+/// A message that matches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    pub(crate) seq: MsgSeq,
+    pub(crate) uid: Uid,
+    pub(crate) modseq: ModSeq,
+}
+
+/// What a search found.
+#[derive(Default)]
+pub(crate) struct Results {
+    /// In the order of the mailbox.
+    pub(crate) messages: Vec<Found>,
+    /// Messages that could not be read though it mattered.
+    pub(crate) unreadable: usize,
+}
+
+/// A message not decided yet.
+struct Undecided {
+    seq: MsgSeq,
+    row: Row,
+    recent: bool,
+    email: Email,
+    content: Option<Content>,
+}
+
+/// A running search.
+pub(crate) struct Scan {
+    query: Arc<Query>,
+    cost: Cost,
+    account: Account,
+    rows: Rows,
+    is_last_row_read: bool,
+    /// Messages whose bytes are needed.
+    waiting: VecDeque<Undecided>,
+    octets: u64,
+    results: Results,
+}
+
+impl Scan {
+    /// Among `rows`, by a query that is bound.
+    pub(crate) fn new(query: Query, account: Account, rows: Rows) -> Self {
+        Self {
+            cost: query.cost(),
+            query: Arc::new(query),
+            account,
+            rows,
+            is_last_row_read: false,
+            waiting: VecDeque::new(),
+            octets: 0,
+            results: Results::default(),
+        }
+    }
+
+    /// Looks at all messages.
+    ///
+    /// # Errors
+    /// When the store cannot be read; a damaged message only counts as such.
+    pub(crate) async fn run(mut self) -> Result<Results, Refusal> {
+        let mut batch = Vec::new();
+        loop {
+            let scanned = scan(Arc::clone(&self.query), batch);
+            let (scanned, next) = tokio::join!(scanned, self.next_batch());
+            self.results.messages.extend(scanned?);
+            batch = next?;
+            if batch.is_empty() {
+                // Messages decided without their bytes have overtaken others.
+                self.results
+                    .messages
+                    .sort_unstable_by_key(|found| found.seq);
+                return Ok(self.results);
+            }
+        }
+    }
+
+    /// The next messages that only their bytes can decide, with these; empty at the end.
+    async fn next_batch(&mut self) -> Result<Vec<Undecided>, Refusal> {
+        while self.octets < OCTETS && !self.is_last_row_read {
+            self.test_rows().await?;
+        }
+        let mut batch = Vec::new();
+        let mut octets = 0;
+        while let Some(next) = self.waiting.front() {
+            let size = self.size(&next.email);
+            if octets + size > OCTETS && !batch.is_empty() {
+                break;
+            }
+            octets += size;
+            batch.extend(self.waiting.pop_front());
+        }
+        self.octets = self.octets.saturating_sub(octets);
+        self.load(batch).await
+    }
+
+    /// Octets that will be read of a message.
+    fn size(&self, email: &Email) -> u64 {
+        match (self.cost, email.digest()) {
+            (Cost::Header, Some(digest)) => u64::from(digest.header_len()),
+            _ => u64::from(email.blob.size),
+        }
+    }
+
+    /// Decides the next messages as far as that goes without their bytes.
+    async fn test_rows(&mut self) -> Result<(), Refusal> {
+        let max = if self.cost == Cost::Row { ROWS } else { EMAILS };
+        let mut rows = Vec::with_capacity(max);
+        self.is_last_row_read = !self.rows.next_batch(max, &mut rows);
+        rows.retain(|&(seq, ref row)| {
+            let result = self.query.test(&Candidate {
+                row,
+                recent: self.rows.is_recent(row.uid),
+                email: None,
+                content: None,
+            });
+            if result == Some(true) {
+                self.results.messages.push(Found::new(seq, row));
+            }
+            result.is_none()
+        });
+        if rows.is_empty() {
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let ids: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
+        let emails = self.account.emails(&ids).await?;
+        for ((seq, row), email) in rows.into_iter().zip(emails) {
+            // Without a record the message was expunged long ago, and the client will be told so.
+            let Some(email) = email else { continue };
+            let undecided = Undecided {
+                seq,
+                recent: self.rows.is_recent(row.uid),
+                row,
+                email,
+                content: None,
+            };
+            match undecided.test(&self.query) {
+                Some(true) => self.results.messages.push(Found::new(seq, &row)),
+                Some(false) => {}
+                None => {
+                    self.octets += self.size(&undecided.email);
+                    self.waiting.push_back(undecided);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the bytes of messages; those that cannot be read are left out and counted.
+    async fn load(&mut self, batch: Vec<Undecided>) -> Result<Vec<Undecided>, Refusal> {
+        let mail = self.account.mail();
+        let mut contents = Vec::with_capacity(batch.len());
+        if self.cost == Cost::Header {
+            for undecided in &batch {
+                let digest = undecided.email.digest();
+                let header = 0..digest.map_or(0, |digest| digest.header_len());
+                let content = mail.content_range(&undecided.email, header).await;
+                contents.push(content.map(Content::Header));
+            }
+        } else if !batch.is_empty() {
+            let emails: Vec<&Email> = batch.iter().map(|undecided| &undecided.email).collect();
+            let whole = mail.contents(&emails).await.into_iter();
+            contents.extend(whole.map(|content| content.map(Content::Whole)));
+        }
+        let mut loaded = Vec::with_capacity(batch.len());
+        for (mut undecided, content) in batch.into_iter().zip(contents) {
+            match content {
+                Ok(content) => {
+                    undecided.content = Some(content);
+                    loaded.push(undecided);
+                }
+                Err(error) if is_damage(&error) => {
+                    tracing::error!(uid = %undecided.row.uid, %error, "damaged message");
+                    self.results.unreadable += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+fn is_damage(error: &MailError) -> bool {
+    error.kind == MailErrorKind::Corrupt
+}
+
+impl Found {
+    fn new(seq: MsgSeq, row: &Row) -> Self {
+        Self {
+            seq,
+            uid: row.uid,
+            modseq: row.modseq,
+        }
+    }
+}
+
+impl Undecided {
+    fn test(&self, query: &Query) -> Option<bool> {
+        query.test(&Candidate {
+            row: &self.row,
+            recent: self.recent,
+            email: Some(&self.email),
+            content: self.content.as_ref(),
+        })
+    }
+
+    fn octets(&self) -> u64 {
+        match &self.content {
+            Some(Content::Header(bytes) | Content::Whole(bytes)) => bytes.len() as u64,
+            None => 0,
+        }
+    }
+}
+
+/// Which of the messages match.
+async fn scan(query: Arc<Query>, batch: Vec<Undecided>) -> Result<Vec<Found>, Refusal> {
+    let work = move |batch: Vec<Undecided>| {
+        let matching = batch.iter().filter(|m| m.test(&query) == Some(true));
+        matching
+            .map(|m| Found::new(m.seq, &m.row))
+            .collect::<Vec<_>>()
+    };
+    if batch.iter().map(Undecided::octets).sum::<u64>() < OFFLOAD {
+        return Ok(work(batch));
+    }
+    let found = tokio::task::spawn_blocking(move || work(batch)).await;
+    found.map_err(|_| {
+        MailError::new(MailErrorKind::Unavailable, "searching the messages failed").into()
+    })
+}

@@ -1,0 +1,134 @@
+//! Keys that name messages: ALL, sequence numbers, UID, and MODSEQ.
+
+use super::key::{Binding, Candidate, Cost, Key};
+use super::{Charset, Cursor, Parsed, SearchKey};
+use crate::grammar::{BadSyntax, MessageSet};
+use crate::refusal::Refusal;
+use crate::view::Selection;
+use types::UidSet;
+
+pub(crate) static KEYS: &[SearchKey] = &[
+    SearchKey {
+        name: "ALL",
+        rfc: "RFC 3501 6.4.4",
+        parse: |_, _| Ok(all()),
+    },
+    SearchKey {
+        name: "UID",
+        rfc: "RFC 3501 6.4.4",
+        parse: |c, _| {
+            c.sp()?;
+            Ok(Set::boxed(MessageSet::Uid(c.sequence_set()?)))
+        },
+    },
+    SearchKey {
+        name: "MODSEQ",
+        rfc: "RFC 7162 3.1.5",
+        parse: modseq,
+    },
+];
+
+/// Every message.
+pub(crate) fn all() -> Box<dyn Key> {
+    Box::new(All)
+}
+
+/// `sequence-set`
+pub(crate) fn sequence_numbers(c: &mut Cursor<'_>) -> Parsed<Box<dyn Key>> {
+    Ok(Set::boxed(MessageSet::Seq(c.sequence_set()?)))
+}
+
+/// `search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer`
+fn modseq(c: &mut Cursor<'_>, _: &Charset) -> Parsed<Box<dyn Key>> {
+    c.sp()?;
+    // RFC 7162 3.1.5: a server with one mod-sequence for all metadata ignores the entry.
+    if let Some(entry) = c.try_quoted()? {
+        if !entry.to_ascii_lowercase().starts_with(b"/flags/") {
+            return Err(BadSyntax("unknown metadata entry"));
+        }
+        c.sp()?;
+        if ![b"shared", b"priv".as_slice(), b"all"]
+            .iter()
+            .any(|kind| c.eat_word(kind))
+        {
+            return Err(BadSyntax("expected shared, priv or all"));
+        }
+        c.sp()?;
+    }
+    let from = c.number64()?;
+    Ok(Box::new(ModSeq {
+        after: from.saturating_sub(1),
+    }))
+}
+
+struct All;
+
+impl Key for All {
+    fn cost(&self) -> Cost {
+        Cost::Row
+    }
+
+    fn test(&self, _: &Candidate<'_>) -> Option<bool> {
+        Some(true)
+    }
+}
+
+struct Set {
+    set: MessageSet,
+    uids: UidSet,
+}
+
+impl Set {
+    fn boxed(set: MessageSet) -> Box<dyn Key> {
+        Box::new(Self {
+            set,
+            uids: UidSet::new(),
+        })
+    }
+}
+
+impl Key for Set {
+    fn cost(&self) -> Cost {
+        Cost::Row
+    }
+
+    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+        self.uids = to.selection.resolve(&self.set)?;
+        Ok(())
+    }
+
+    fn test(&self, m: &Candidate<'_>) -> Option<bool> {
+        Some(self.uids.contains(m.row.uid))
+    }
+
+    fn within(&self, selection: &Selection) -> Result<Option<UidSet>, Refusal> {
+        selection.resolve(&self.set).map(Some)
+    }
+
+    fn is_by_number(&self) -> bool {
+        matches!(self.set, MessageSet::Seq(_))
+    }
+}
+
+struct ModSeq {
+    after: u64,
+}
+
+impl Key for ModSeq {
+    fn cost(&self) -> Cost {
+        Cost::Row
+    }
+
+    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+        self.after = to.selection.mailbox().effective_since(self.after);
+        Ok(())
+    }
+
+    fn test(&self, m: &Candidate<'_>) -> Option<bool> {
+        Some(m.row.modseq.get() > self.after)
+    }
+
+    fn is_modseq(&self) -> bool {
+        true
+    }
+}
