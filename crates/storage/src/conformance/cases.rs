@@ -50,6 +50,7 @@ macro_rules! __meta_cases {
                 a_prefix_that_ends_in_0xff_is_exact
                 bounds_may_be_longer_than_keys
                 pages_make_up_the_range
+                runs_of_0xff_are_passed_in_both_directions
                 a_scan_stays_in_its_account
             }
             commit {
