@@ -2,6 +2,11 @@
 //!
 //! The test runs its own binary as the writer, which prints each number once it is durable.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of a test panic as the test does"
+)]
+
 mod support;
 
 use bytes::Bytes;

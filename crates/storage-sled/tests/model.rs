@@ -1,5 +1,10 @@
 //! Random operations, with reopens of all kinds between them, against an ordered map.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of a test panic as the test does"
+)]
+
 mod support;
 
 use bytes::Bytes;
