@@ -212,7 +212,11 @@ pub fn copy_tree(from: &Path, to: &Path) {
         if path.is_dir() {
             copy_tree(&path, &target);
         } else {
-            fs::copy(&path, &target).unwrap();
+            match fs::copy(&path, &target) {
+                // A file being replaced under a living store: its successor is copied under its name.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => drop(result.unwrap()),
+            }
         }
     }
 }
