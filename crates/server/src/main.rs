@@ -21,10 +21,6 @@ use clap::Parser;
 use failure::Failure;
 use std::process::ExitCode;
 
-/// Mail servers free on other threads than they allocate on; mimalloc is made for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     logging::start();
