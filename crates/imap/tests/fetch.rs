@@ -18,7 +18,7 @@ enum Value {
     Nil,
     Word(String),
     Bytes(Vec<u8>),
-    List(Vec<Value>),
+    List(Vec<Self>),
 }
 
 /// Reads one response from its text and its literals.
