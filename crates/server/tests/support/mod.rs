@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: mail to compare, and ways to run real clients.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod trace;
+
 use std::collections::HashMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
