@@ -1,6 +1,7 @@
 //! How fast the packs are here: `cargo run --release -p blob-packs --example pack_speed -- [DIR]`.
 //!
-//! DIR is on the disk to measure (the temporary directory by default); what is written there is removed.
+//! DIR is on the disk to measure (the temporary directory by default); what is written there is
+//! removed.
 
 use blob_packs::{Options, PackStore};
 use bytes::Bytes;

@@ -17,8 +17,8 @@ use storage::StorageError;
 use tokio::sync::oneshot;
 use types::BlobHash;
 
-/// Blocks reserved ahead of the end of the pack. Measured (docs/decisions): `fdatasync` after an append
-/// into reserved blocks is a third cheaper for one writer than one that allocates.
+/// Blocks reserved ahead of the end of the pack. Measured (docs/decisions): `fdatasync` after an
+/// append into reserved blocks is a third cheaper for one writer than one that allocates.
 const RESERVE: u64 = 16 << 20;
 /// Growth after which the index of the active pack is written down, to bound the scan of a restart.
 const CHECKPOINT: u64 = 128 << 20;
@@ -308,8 +308,8 @@ fn roll(shared: &Shared) -> Result<(), StorageError> {
         let _ = files::remove(&files::path(&shared.dir, number, Which::Pack));
         return Err(io(error));
     }
-    // Most of what came in since the last group commit is synced here, so that the lock is held shortly.
-    // A failure shows once only: it may never be passed over.
+    // Most of what came in since the last group commit is synced here, so that the lock is held
+    // shortly. A failure shows once only: it may never be passed over.
     if let Err(error) = shared.catalog().active.1.sync_data() {
         shared.writer().fail(format!("fdatasync failed: {error}"));
         return Err(io(error));
@@ -348,8 +348,8 @@ fn roll(shared: &Shared) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Writes down what the active pack holds, so that the next start scans only what came later. It need not
-/// be durable: a lost or torn one is noticed and costs time.
+/// Writes down what the active pack holds, so that the next start scans only what came later. It
+/// need not be durable: a lost or torn one is noticed and costs time.
 pub(crate) fn checkpoint(shared: &Shared) {
     let writer = shared.writer();
     let number = writer.active.header.number;

@@ -1,5 +1,5 @@
-//! Memory of large reads, used again. Measured: reading 4 MB into fresh memory takes three times as long
-//! as into memory that was used before, for the page faults.
+//! Memory of large reads, used again. Measured: reading 4 MB into fresh memory takes three times as
+//! long as into memory that was used before, for the page faults.
 
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};

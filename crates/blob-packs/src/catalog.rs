@@ -165,8 +165,8 @@ impl Sealed {
     }
 }
 
-/// Enters what a scan found into an index. A later record of the same blob is the better one: it was
-/// written because the earlier one was damaged.
+/// Enters what a scan found into an index. A later record of the same blob is the better one: it
+/// was written because the earlier one was damaged.
 pub(crate) fn note(found: &Found, map: &mut Map) {
     if let Found::Record { offset, header, .. } = found
         && !header.is_note()

@@ -43,9 +43,9 @@ struct Victim {
 }
 
 impl PackStore {
-    /// Rewrites sealed packs whose dead share has passed the threshold, without what was released longer
-    /// ago than the grace period, and gives the space back. `linked` says whether a link row names the
-    /// blob after all: then its release was outrun by a delivery and is taken back.
+    /// Rewrites sealed packs whose dead share has passed the threshold, without what was released
+    /// longer ago than the grace period, and gives the space back. `linked` says whether a link row
+    /// names the blob after all: then its release was outrun by a delivery and is taken back.
     ///
     /// One collection runs at a time; everything else goes on meanwhile.
     ///

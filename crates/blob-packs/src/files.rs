@@ -66,8 +66,8 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Replaces the file at `path` by `parts` and answers it, open; after a crash it is the old one or the
-/// new one. On an error it is the old one. The directory entry may still be lost: [`sync_dir`].
+/// Replaces the file at `path` by `parts` and answers it, open; after a crash it is the old one or
+/// the new one. On an error it is the old one. The directory entry may still be lost: [`sync_dir`].
 pub(crate) fn replace(path: &Path, parts: &[&[u8]], durable: bool) -> io::Result<File> {
     use std::io::Write;
     let tmp = temporary(path);

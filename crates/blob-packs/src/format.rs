@@ -24,8 +24,9 @@ pub(crate) const FLAG_ZSTD: u8 = 1;
 /// No body: more owners of a blob that lies elsewhere.
 pub(crate) const FLAG_NOTE: u8 = 2;
 
-/// 16 random bytes that name a store. Never shown: the first eight begin every record, so that no mail
-/// a stranger sends can look like a record when a damaged pack is searched for the next good one.
+/// 16 random bytes that name a store. Never shown: the first eight begin every record, so that no
+/// mail a stranger sends can look like a record when a damaged pack is searched for the next good
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoreId(pub(crate) [u8; 16]);
 

@@ -1,5 +1,5 @@
-//! Where the records of a pack are, by hash: in memory while the pack grows, in a sorted `.idx` file
-//! behind a bloom filter once it is sealed. Everything here can be rebuilt from the pack.
+//! Where the records of a pack are, by hash: in memory while the pack grows, in a sorted `.idx`
+//! file behind a bloom filter once it is sealed. Everything here can be rebuilt from the pack.
 
 use crate::files::{self, Patience, Which};
 use crate::format::{self, StoreId, array, u32_at, u64_at};
@@ -238,8 +238,8 @@ impl IndexFile {
             })
     }
 
-    /// Searches the sorted blocks, guessing by interpolation: hashes are evenly spread, so the first
-    /// guess is off by one or two blocks at most. `InvalidData` when a block is damaged.
+    /// Searches the sorted blocks, guessing by interpolation: hashes are evenly spread, so the
+    /// first guess is off by one or two blocks at most. `InvalidData` when a block is damaged.
     pub(crate) fn find(
         &self,
         file: &File,

@@ -1,9 +1,9 @@
 //! The embedded [`storage::BlobStore`]: append-only pack files on a local disk.
 //!
-//! A put appends one record to the active pack and waits for an `fdatasync` it shares with everybody who
-//! put at the same time. A reference carries pack and offset as its hint, so reading needs no index; the
-//! record's own hash says whether the hint still holds. Every byte on disk is described in
-//! `docs/storage-format.md`, "Packs".
+//! A put appends one record to the active pack and waits for an `fdatasync` it shares with
+//! everybody who put at the same time. A reference carries pack and offset as its hint, so reading
+//! needs no index; the record's own hash says whether the hint still holds. Every byte on disk is
+//! described in `docs/storage-format.md`, "Packs".
 //!
 //! | file | what it does |
 //! |---|---|

@@ -249,7 +249,8 @@ fn headers(dir: &Path, store: StoreId, packs: &BTreeSet<u32>) -> Result<BTreeMap
     Ok(found)
 }
 
-/// Removes packs whose live records a compacted pack holds: that pack has its name, so it is complete.
+/// Removes packs whose live records a compacted pack holds: that pack has its name, so it is
+/// complete.
 fn finish_compactions(dir: &Path, mut packs: BTreeMap<u32, Pack>) -> Result<BTreeMap<u32, Pack>> {
     let replaced: Vec<u32> = packs
         .values()
@@ -430,8 +431,8 @@ fn resume(dir: &Path, scanned: Scanned) -> Result<Active> {
         .write(true)
         .open(&path)
         .map_err(error)?;
-    // A pack shorter than its checkpoint has lost records that were durable: their places stay taken, so
-    // that they answer Corrupt.
+    // A pack shorter than its checkpoint has lost records that were durable: their places stay
+    // taken, so that they answer Corrupt.
     let tail = scanned.tail.max(scanned.known);
     if scanned.length != tail {
         tracing::warn!(
@@ -441,8 +442,8 @@ fn resume(dir: &Path, scanned: Scanned) -> Result<Active> {
             "torn tail is cut"
         );
     }
-    // Also gives back blocks reserved before a crash. What the last process wrote and nobody waited for
-    // becomes durable here: it is answered as present from now on.
+    // Also gives back blocks reserved before a crash. What the last process wrote and nobody waited
+    // for becomes durable here: it is answered as present from now on.
     file.set_len(tail)
         .and_then(|()| file.sync_all())
         .map_err(error)?;

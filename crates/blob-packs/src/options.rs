@@ -5,10 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Called after every group commit: how long the `fdatasync` took, and how many puts it made durable.
+/// Called after every group commit: how long the `fdatasync` took, and how many puts it made
+/// durable.
 pub type SyncObserver = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 
-/// Called before each [`Step`]; an error is treated as if the disk had given it. For tests of failure.
+/// Called before each [`Step`]; an error is treated as if the disk had given it. For tests of
+/// failure.
 pub type StepHook = Arc<dyn Fn(Step) -> io::Result<()> + Send + Sync>;
 
 /// Where the store touches the disk in a way that matters after a crash.
@@ -41,8 +43,8 @@ pub struct Options {
     pub grace: Duration,
     /// The share of a pack (0 to 1) that must be dead before compaction rewrites it. Default 0.3.
     pub dead_share: f64,
-    /// Sealed packs of this age are rewritten with zstd even when nothing in them is dead; `None`: never.
-    /// Default 30 days.
+    /// Sealed packs of this age are rewritten with zstd even when nothing in them is dead; `None`:
+    /// never. Default 30 days.
     pub cold_after: Option<Duration>,
     /// zstd level of compaction. Default 3.
     pub zstd_level: i32,

@@ -140,7 +140,8 @@ impl Shared {
         }
     }
 
-    /// A copy in a sealed pack whose bytes are these. A damaged one does not count: the put heals it.
+    /// A copy in a sealed pack whose bytes are these. A damaged one does not count: the put heals
+    /// it.
     fn sound_copy(
         &self,
         catalog: &Catalog,

@@ -226,8 +226,8 @@ impl Shared {
         self.range(at, &blob.hash, range, patience)
     }
 
-    /// Reads where the hint says, else wherever the blob is now. Without the patience to wait, an error
-    /// means only that it could not be done from the page cache.
+    /// Reads where the hint says, else wherever the blob is now. Without the patience to wait, an
+    /// error means only that it could not be done from the page cache.
     pub(crate) fn read(
         &self,
         blob: &BlobRef,

@@ -1,6 +1,6 @@
-//! Which records nobody links to any more, and since when. Kept in memory per pack and in the append-only
-//! file `released`: a release may be lost (the mail engine's sweep finds the garbage again), taking one
-//! back may not, so it is written and made durable before a put is acknowledged.
+//! Which records nobody links to any more, and since when. Kept in memory per pack and in the
+//! append-only file `released`: a release may be lost (the mail engine's sweep finds the garbage
+//! again), taking one back may not, so it is written and made durable before a put is acknowledged.
 
 use crate::files;
 use crate::format::{self, StoreId, u32_at};
@@ -51,8 +51,8 @@ pub(crate) struct Released {
 }
 
 impl Released {
-    /// Reads the log. `exists` says whether a record can still be at a location; entries for others are
-    /// forgotten on disk too, before their pack number is given again.
+    /// Reads the log. `exists` says whether a record can still be at a location; entries for others
+    /// are forgotten on disk too, before their pack number is given again.
     pub(crate) fn open(
         dir: &Path,
         store: StoreId,
@@ -123,8 +123,8 @@ impl Released {
             .is_some_and(|dead| dead.contains_key(&unit))
     }
 
-    /// Takes a release back, in memory and in the file. Answers whether there was one: then the caller
-    /// must sync [`Self::file`] before anybody relies on it.
+    /// Takes a release back, in memory and in the file. Answers whether there was one: then the
+    /// caller must sync [`Self::file`] before anybody relies on it.
     pub(crate) fn rearm(&mut self, at: Location) -> io::Result<bool> {
         let unit = (at.offset / format::ALIGN) as u32;
         let Some(dead) = self.packs.get(&at.pack).and_then(|dead| dead.get(&unit)) else {
@@ -214,8 +214,8 @@ fn header(store: StoreId) -> Vec<u8> {
     out
 }
 
-/// `None` when the log cannot be trusted: a damaged entry in its middle may have been one that took a
-/// release back. A damaged end was never acknowledged.
+/// `None` when the log cannot be trusted: a damaged entry in its middle may have been one that took
+/// a release back. A damaged end was never acknowledged.
 fn replay(bytes: &[u8], store: StoreId) -> Option<HashMap<u32, DeadSet>> {
     let (head, entries) = bytes.split_at_checked(HEADER)?;
     if head != header(store) {

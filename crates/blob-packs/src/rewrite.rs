@@ -101,8 +101,8 @@ impl NewPack {
         Ok(())
     }
 
-    /// Bytes in which no record can be recognised any more are kept as they are, so that what the index
-    /// says lay there goes on answering Corrupt.
+    /// Bytes in which no record can be recognised any more are kept as they are, so that what the
+    /// index says lay there goes on answering Corrupt.
     fn copy_damage(
         &mut self,
         file: &File,

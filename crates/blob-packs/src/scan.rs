@@ -88,8 +88,8 @@ impl Window<'_> {
     }
 }
 
-/// Visits everything in `range` of `file` and answers where the last record ends. What follows up to
-/// `range.end` can be no record: a torn tail, or nothing.
+/// Visits everything in `range` of `file` and answers where the last record ends. What follows up
+/// to `range.end` can be no record: a torn tail, or nothing.
 ///
 /// # Errors
 /// Of reading, and of `visit`, which ends the scan.

@@ -21,7 +21,8 @@ use std::thread::JoinHandle;
 use storage::{BlobRef, BlobStore, Health, Provenance, StorageError};
 use types::BlobHash;
 
-/// Blobs up to this size are hashed, written and read on the async threads: cheaper than a hand-over.
+/// Blobs up to this size are hashed, written and read on the async threads: cheaper than a
+/// hand-over.
 const INLINE: usize = 1 << 20;
 /// Reads up to this size are first tried from the page cache, without leaving the async thread.
 const INLINE_READ: u32 = 256 << 10;
@@ -216,12 +217,12 @@ pub(crate) fn location_of(hint: u64) -> Option<Location> {
 }
 
 impl PackStore {
-    /// Opens the store in `dir`, making it when there is none. Blocks; `progress` hears how far the scan
-    /// of packs without an index is.
+    /// Opens the store in `dir`, making it when there is none. Blocks; `progress` hears how far the
+    /// scan of packs without an index is.
     ///
     /// # Errors
-    /// `InUse` when another process has it, `Incompatible` when it is of a newer format or something
-    /// else, `Unavailable` when the disk fails.
+    /// `InUse` when another process has it, `Incompatible` when it is of a newer format or
+    /// something else, `Unavailable` when the disk fails.
     pub fn open(
         dir: impl AsRef<Path>,
         options: Options,
@@ -270,8 +271,8 @@ impl PackStore {
         stats
     }
 
-    /// Reads every pack from front to back and shows each record, for `gatepost recover` and `verify`.
-    /// Checksums are checked, BLAKE3 is not. Blocks.
+    /// Reads every pack from front to back and shows each record, for `gatepost recover` and
+    /// `verify`. Checksums are checked, BLAKE3 is not. Blocks.
     ///
     /// # Errors
     /// `Unavailable` when the disk fails. A missing pack is no error: its records are not shown.

@@ -58,7 +58,8 @@ async fn a_tail_torn_at_any_byte_is_cut() {
             copy(good.path(), dir.path());
             let mut torn = bytes[..cut].to_vec();
             if zeros {
-                torn.resize(bytes.len(), 0); // what a power cut leaves of an append that grew the file
+                // What a power cut leaves of an append that grew the file.
+                torn.resize(bytes.len(), 0);
             }
             std::fs::write(&packs(dir.path())[0], &torn).expect("write");
             let store = open(dir.path());

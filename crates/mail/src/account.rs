@@ -32,8 +32,8 @@ pub struct Account(pub(crate) Arc<AccountInner>);
 pub(crate) struct AccountInner {
     pub(crate) id: AccountId,
     pub(crate) mail: Mail,
-    /// Held while an operation reads the head, decides and commits; never while waiting for the disk,
-    /// except by changes of the tree.
+    /// Held while an operation reads the head, decides and commits; never while waiting for the
+    /// disk, except by changes of the tree.
     pub(crate) writer: tokio::sync::Mutex<Writer>,
     mailboxes: RwLock<HashMap<MailboxId, Arc<Mailbox>>>,
     tree: Mutex<Arc<Tree>>,

@@ -1,4 +1,5 @@
-//! How a change turns one view into the next: used alike by the writer, by replay and by other processes.
+//! How a change turns one view into the next: used alike by the writer, by replay and by other
+//! processes.
 
 use crate::chunk::{CHUNK, Chunk};
 use crate::journal::{Change, FlagChange, NewRow};
@@ -7,8 +8,8 @@ use std::sync::Arc;
 use types::{FlagOp, Keyword, ModSeq, Uid, UidSet};
 
 impl View {
-    /// Applies the journal entry numbered `modseq`. `Limit` when the mailbox would know too many keywords;
-    /// the view is then unusable, so writers apply to a clone.
+    /// Applies the journal entry numbered `modseq`. `Limit` when the mailbox would know too many
+    /// keywords; the view is then unusable, so writers apply to a clone.
     pub(crate) fn apply(&mut self, modseq: ModSeq, change: &Change) -> Result<(), MailError> {
         match change {
             Change::Appended(rows) => self.append(modseq, rows)?,
@@ -96,7 +97,8 @@ impl View {
             self.chunks[i] = Arc::new(chunk);
         }
         self.chunks.retain(|chunk| !chunk.is_empty());
-        // Many thin chunks cost more than they save; gather them once they could fit in half as many.
+        // Many thin chunks cost more than they save; gather them once they could fit in half as
+        // many.
         let messages: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
         if self.chunks.len() > 2 * messages.div_ceil(CHUNK) + 4 {
             self.repack();

@@ -1,5 +1,5 @@
-//! The invariants of everything stored, checked from the records up. Tests end with it; `gatepost verify`
-//! runs it online.
+//! The invariants of everything stored, checked from the records up. Tests end with it; `gatepost
+//! verify` runs it online.
 
 use crate::account::AccountInner;
 use crate::mailbox::Mailbox;
@@ -12,8 +12,8 @@ use storage::{Link, Scan};
 use types::{BlobHash, EmailId, Flags};
 
 impl Mail {
-    /// Checks every account; returns one sentence per broken invariant. With `contents`, every blob is
-    /// read and compared with its hash.
+    /// Checks every account; returns one sentence per broken invariant. With `contents`, every blob
+    /// is read and compared with its hash.
     ///
     /// # Errors
     /// When the store cannot be read at all.

@@ -4,8 +4,9 @@ use crate::MailError;
 use crate::codec::{Decoder, Encoder};
 use types::{EmailId, Flags, ModSeq, Uid};
 
-/// Messages per chunk when full. Small enough that copying one on write is microseconds and that its
-/// snapshot stays below the store's value limit, large enough that a million messages are 2 000 chunks.
+/// Messages per chunk when full. Small enough that copying one on write is microseconds and that
+/// its snapshot stays below the store's value limit, large enough that a million messages are 2 000
+/// chunks.
 pub(crate) const CHUNK: usize = 512;
 
 /// One message as a mailbox knows it.
@@ -39,7 +40,8 @@ impl Row {
         u64::from(self.size) + u64::from(self.crlf_extra)
     }
 
-    /// The POP3 unique id as text (RFC 1939 7: 1 to 70 characters 0x21 to 0x7E): 16 hexadecimal digits.
+    /// The POP3 unique id as text (RFC 1939 7: 1 to 70 characters 0x21 to 0x7E): 16 hexadecimal
+    /// digits.
     pub fn uidl_text(&self) -> [u8; 16] {
         let mut text = [b'0'; 16];
         for (i, digit) in text.iter_mut().rev().enumerate() {

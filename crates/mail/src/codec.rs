@@ -132,7 +132,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn integers_survive_the_round_trip(a: u64, b: i64, c in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn integers_survive_the_round_trip(
+            a: u64,
+            b: i64,
+            c in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
             let mut e = Encoder::default();
             e.uint(a);
             e.int(b);

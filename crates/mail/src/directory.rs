@@ -127,7 +127,8 @@ impl Mail {
         record.map(|bytes| AccountInfo::decode(&bytes)).transpose()
     }
 
-    /// The account of a name known to some directory; made (without password) when the store has none yet.
+    /// The account of a name known to some directory; made (without password) when the store has
+    /// none yet.
     pub async fn ensure_account(&self, name: &str) -> Result<AccountInfo, MailError> {
         if let Some(info) = self.find_account(name).await? {
             return Ok(info);
@@ -178,8 +179,8 @@ impl Mail {
         Err(contention())
     }
 
-    /// Removes an account with all its mail: first its name, so that nobody can reach it any more, then
-    /// its keys. `NotFound`.
+    /// Removes an account with all its mail: first its name, so that nobody can reach it any more,
+    /// then its keys. `NotFound`.
     pub async fn remove_account(&self, name: &str) -> Result<(), MailError> {
         let info = self.find_account(name).await?;
         let info = info.ok_or_else(|| MailError::not_found("no such account"))?;

@@ -135,7 +135,8 @@ impl<'a> Transaction<'a> {
         &mut self.edits[at]
     }
 
-    /// Adds a change to a mailbox under its next modseq. `Flagged` and `Expunged` need the view loaded.
+    /// Adds a change to a mailbox under its next modseq. `Flagged` and `Expunged` need the view
+    /// loaded.
     pub(crate) fn change(
         &mut self,
         mailbox: &Arc<Mailbox>,
@@ -174,8 +175,8 @@ impl<'a> Transaction<'a> {
         Ok(modseq)
     }
 
-    /// Commits. `Ok(None)` means that another process was faster: refresh and start over. With `durable`,
-    /// others see the changes once they are on stable storage; without, at once.
+    /// Commits. `Ok(None)` means that another process was faster: refresh and start over. With
+    /// `durable`, others see the changes once they are on stable storage; without, at once.
     pub(crate) async fn commit(
         mut self,
         writer: &mut Writer,

@@ -11,8 +11,8 @@ use types::{BlobHash, EmailId};
 
 const VERSION: u8 = 1;
 
-/// Longest digest that is stored; a longer one (thousands of parts) is made anew when it is needed, so
-/// that values stay below what the store takes.
+/// Longest digest that is stored; a longer one (thousands of parts) is made anew when it is needed,
+/// so that values stay below what the store takes.
 const MAX_STORED_DIGEST: usize = 12 * 1024;
 
 /// Bytes that are on stable storage and parsed, ready to be appended to any number of mailboxes.
@@ -42,14 +42,14 @@ pub struct Email {
 }
 
 impl Email {
-    /// Header lines of this delivery alone (Return-Path, Delivered-To), each with CRLF; they are served
-    /// in front of the shared bytes. Message = prefix + blob.
+    /// Header lines of this delivery alone (Return-Path, Delivered-To), each with CRLF; they are
+    /// served in front of the shared bytes. Message = prefix + blob.
     pub fn prefix(&self) -> &Bytes {
         &self.prefix
     }
 
-    /// What was parsed at delivery. All offsets in it count from the start of the shared bytes: a front
-    /// that serves the header (or the whole message) puts [`prefix`](Self::prefix) in front.
+    /// What was parsed at delivery. All offsets in it count from the start of the shared bytes: a
+    /// front that serves the header (or the whole message) puts [`prefix`](Self::prefix) in front.
     pub fn digest(&self) -> Option<Digest<'_>> {
         Digest::parse(&self.digest)
     }
@@ -97,12 +97,13 @@ pub(crate) fn write(batch: &mut Batch, id: EmailId, content: &Ingested, prefix: 
     batch.link(content.blob.hash, id);
 }
 
-/// Ids that are read in one scan: a gap of this many unwanted records costs less than another look-up.
+/// Ids that are read in one scan: a gap of this many unwanted records costs less than another
+/// look-up.
 const GAP: u64 = 8;
 
 impl Account {
-    /// The emails of `ids`, in their order; `None` for one that was expunged long ago. Reads whole ranges
-    /// where ids are close to each other: call it with a few hundred at once.
+    /// The emails of `ids`, in their order; `None` for one that was expunged long ago. Reads whole
+    /// ranges where ids are close to each other: call it with a few hundred at once.
     pub async fn emails(&self, ids: &[EmailId]) -> Result<Vec<Option<Email>>, MailError> {
         self.0.emails(ids).await
     }

@@ -156,8 +156,8 @@ impl Mail {
         })
     }
 
-    /// The shared bytes (without [`Email::prefix`]) of each email, in order. The caller bounds the sum of
-    /// the sizes (aim at 1 to 4 MB per call for bulk reading).
+    /// The shared bytes (without [`Email::prefix`]) of each email, in order. The caller bounds the
+    /// sum of the sizes (aim at 1 to 4 MB per call for bulk reading).
     pub async fn contents(&self, emails: &[&Email]) -> Vec<Result<Bytes, MailError>> {
         let blobs: Vec<BlobRef> = emails.iter().map(|email| email.blob).collect();
         let contents = self.0.blobs.get_many(&blobs).await;

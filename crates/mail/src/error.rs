@@ -33,7 +33,8 @@ pub enum MailErrorKind {
 pub struct MailError {
     /// What kind of trouble.
     pub kind: MailErrorKind,
-    /// For kinds that are the client's business, a sentence it may be shown; otherwise for the log only.
+    /// For kinds that are the client's business, a sentence it may be shown; otherwise for the log
+    /// only.
     pub text: String,
 }
 

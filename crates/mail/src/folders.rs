@@ -1,5 +1,5 @@
-//! Making, deleting, renaming and subscribing to mailboxes. Such changes are rare: each holds the writer's
-//! lock until it is durable, so that what is shown is always on disk.
+//! Making, deleting, renaming and subscribing to mailboxes. Such changes are rare: each holds the
+//! writer's lock until it is durable, so that what is shown is always on disk.
 
 use crate::account::{AccountInner, Writer};
 use crate::edit::ATTEMPTS;
@@ -201,8 +201,8 @@ impl Account {
         Err(contention())
     }
 
-    /// Deletes a mailbox and its messages; those below it stay (RFC 9051 6.3.5). `NotFound`; `NotAllowed`
-    /// for INBOX.
+    /// Deletes a mailbox and its messages; those below it stay (RFC 9051 6.3.5). `NotFound`;
+    /// `NotAllowed` for INBOX.
     pub async fn delete(&self, name: &MailboxName) -> Result<(), MailError> {
         // RFC 9051 6.3.5: it is an error to delete INBOX.
         if name.is_inbox() {

@@ -1,6 +1,7 @@
 //! The journal: what can happen to a mailbox, and how it is written down.
 //!
-//! An entry is one value of any size, cut into parts that the store takes. `docs/storage-format.md` draws it.
+//! An entry is one value of any size, cut into parts that the store takes. `docs/storage-format.md`
+//! draws it.
 
 use crate::MailError;
 use crate::chunk::Row;
@@ -124,8 +125,8 @@ impl JournalEntry {
     }
 }
 
-/// Cuts a value into parts with their keys. The first byte of each part says whether more follow, so that
-/// a reader needs no other record to know that it has them all.
+/// Cuts a value into parts with their keys. The first byte of each part says whether more follow,
+/// so that a reader needs no other record to know that it has them all.
 pub(crate) fn parts(bytes: &[u8], key: impl Fn(u16) -> Bytes) -> Vec<(Bytes, Bytes)> {
     let count = bytes.len().div_ceil(PART).max(1);
     (0..count)

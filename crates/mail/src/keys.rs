@@ -1,5 +1,5 @@
-//! Every key the engine writes. `docs/storage-format.md` draws them; numbers are big-endian so that keys
-//! sort as their numbers do.
+//! Every key the engine writes. `docs/storage-format.md` draws them; numbers are big-endian so that
+//! keys sort as their numbers do.
 
 use bytes::Bytes;
 use storage::Scan;

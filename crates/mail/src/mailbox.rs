@@ -32,8 +32,8 @@ pub struct Summary {
 
 /// A mailbox of an open account. Its view is loaded only while sessions use it or memory allows.
 ///
-/// *head* is what was committed last; *shown* is what sessions see. They differ while a commit that must
-/// be durable before it is visible is on its way to the disk (DESIGN 3.4).
+/// *head* is what was committed last; *shown* is what sessions see. They differ while a commit that
+/// must be durable before it is visible is on its way to the disk (DESIGN 3.4).
 pub(crate) struct Mailbox {
     pub(crate) id: MailboxId,
     state: Mutex<State>,
@@ -131,8 +131,8 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Takes a new head that may be shown as soon as everything before it may. Returns whether it is
-    /// shown already.
+    /// Takes a new head that may be shown as soon as everything before it may. Returns whether it
+    /// is shown already.
     pub(crate) fn advance(&self, new: Committed, journal_bytes: usize) -> bool {
         let mut state = self.state();
         state.install(new, journal_bytes);
@@ -270,8 +270,8 @@ impl State {
         self.head = new;
     }
 
-    /// How many messages no session has been told about. Uids are not dense, so with a loaded view they
-    /// are counted and without one the distance is cut to the number of messages.
+    /// How many messages no session has been told about. Uids are not dense, so with a loaded view
+    /// they are counted and without one the distance is cut to the number of messages.
     fn recent(&self, uid_next: u32) -> u32 {
         match &self.shown.view {
             Some(view) => {

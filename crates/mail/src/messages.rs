@@ -36,8 +36,8 @@ pub struct Appended {
     pub modseq: ModSeq,
 }
 
-/// Where copied or moved messages are. The n-th of `from` became the n-th of `to`; messages that no longer
-/// existed are in neither.
+/// Where copied or moved messages are. The n-th of `from` became the n-th of `to`; messages that no
+/// longer existed are in neither.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// UIDVALIDITY of the destination.
@@ -52,8 +52,8 @@ pub struct Copied {
 const MAX_PREFIX: usize = 2048;
 
 impl Account {
-    /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`, `OverQuota`,
-    /// `Limit`, `Invalid` for a prefix that is too long.
+    /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`,
+    /// `OverQuota`, `Limit`, `Invalid` for a prefix that is too long.
     pub async fn append(
         &self,
         mailbox: MailboxId,

@@ -22,15 +22,15 @@ pub(crate) struct MailboxRecord {
     pub(crate) bytes: u64,
     /// The first uid no session has been told about.
     pub(crate) recent_from: u32,
-    /// The store's generation when the record was written (DESIGN 3.4): a rise means that numbers above
-    /// `modseq` may have been announced and lost.
+    /// The store's generation when the record was written (DESIGN 3.4): a rise means that numbers
+    /// above `modseq` may have been announced and lost.
     pub(crate) generation: u64,
     /// The last jump, from and to: numbers in between were announced to nobody, or lost.
     pub(crate) gap: (u64, u64),
 }
 
-/// How far the next modseq jumps after a power loss: more than can be announced in the 100 ms that flag
-/// changes may be ahead of the disk.
+/// How far the next modseq jumps after a power loss: more than can be announced in the 100 ms that
+/// flag changes may be ahead of the disk.
 const JUMP: u64 = 1 << 20;
 
 impl MailboxRecord {
@@ -72,8 +72,8 @@ impl MailboxRecord {
         Ok(self.modseq)
     }
 
-    /// What a modseq remembered by a client is worth: nothing when it lies above the newest one or inside
-    /// the last jump, because the changes it was announced for are gone.
+    /// What a modseq remembered by a client is worth: nothing when it lies above the newest one or
+    /// inside the last jump, because the changes it was announced for are gone.
     pub(crate) fn effective_since(&self, since: u64) -> u64 {
         let lost = since > self.gap.0 && since < self.gap.1;
         if lost || since > self.modseq.get() {

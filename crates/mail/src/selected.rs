@@ -104,14 +104,16 @@ impl Selected {
         self.mailbox.state().arrived
     }
 
-    /// Whether the mailbox was deleted by someone: operations answer `Gone`, the view stays readable.
+    /// Whether the mailbox was deleted by someone: operations answer `Gone`, the view stays
+    /// readable.
     pub fn is_gone(&self) -> bool {
         self.mailbox.is_gone()
     }
 
-    /// Claims `\Recent`: the first uid that no session has been told about before this call; all from it
-    /// on up to the view's UIDNEXT are recent for the caller, and for nobody after it (RFC 3501 2.3.2).
-    /// Written down with the next commit to the mailbox: after a crash messages may be recent again.
+    /// Claims `\Recent`: the first uid that no session has been told about before this call; all
+    /// from it on up to the view's UIDNEXT are recent for the caller, and for nobody after it (RFC
+    /// 3501 2.3.2). Written down with the next commit to the mailbox: after a crash messages may be
+    /// recent again.
     pub fn claim_recent(&self) -> u32 {
         let mut state = self.mailbox.state();
         let from = state.recent_from;
@@ -124,8 +126,8 @@ impl Selected {
         self.mailbox.state().recent_from
     }
 
-    /// Changes flags of those of `uids` that exist. With `unchanged_since`, messages whose modseq is
-    /// larger are left alone. Visible to everybody when it returns; durable within 100 ms.
+    /// Changes flags of those of `uids` that exist. With `unchanged_since`, messages whose modseq
+    /// is larger are left alone. Visible to everybody when it returns; durable within 100 ms.
     pub async fn store(
         &self,
         uids: &UidSet,
@@ -226,8 +228,8 @@ impl Selected {
         Err(contention())
     }
 
-    /// The uids expunged after modseq `since` (VANISHED EARLIER). `None` when the journal does not reach
-    /// back that far: then everything below UIDNEXT that does not exist counts as vanished.
+    /// The uids expunged after modseq `since` (VANISHED EARLIER). `None` when the journal does not
+    /// reach back that far: then everything below UIDNEXT that does not exist counts as vanished.
     pub async fn vanished_since(&self, since: u64) -> Result<Option<UidSet>, MailError> {
         let view = self.view();
         if since >= view.modseq().get() {
@@ -236,7 +238,8 @@ impl Selected {
         let meta = self.account.mail.meta();
         let vanished =
             snapshot::vanished_since(meta, self.account.id, self.mailbox.id, since).await?;
-        // The journal may run ahead of what is shown: what the view still holds has not vanished yet.
+        // The journal may run ahead of what is shown: what the view still holds has not vanished
+        // yet.
         Ok(vanished.map(|uids| {
             let existing = view.existing(&uids);
             if existing.is_empty() {
@@ -246,9 +249,9 @@ impl Selected {
         }))
     }
 
-    /// What a modseq remembered by a client is worth here. After a power loss the numbers just above the
-    /// last durable one may have been announced for flag changes that are gone (DESIGN 3.4): a client that
-    /// holds such a number is told everything again.
+    /// What a modseq remembered by a client is worth here. After a power loss the numbers just
+    /// above the last durable one may have been announced for flag changes that are gone (DESIGN
+    /// 3.4): a client that holds such a number is told everything again.
     pub fn effective_since(&self, since: u64) -> u64 {
         self.mailbox.state().shown.record.effective_since(since)
     }
@@ -307,7 +310,8 @@ impl Plan {
 }
 
 impl View {
-    /// How many messages have a uid of at least `from` (`\Recent` of a session that claimed `from`).
+    /// How many messages have a uid of at least `from` (`\Recent` of a session that claimed
+    /// `from`).
     pub fn count_from(&self, from: u32) -> usize {
         Uid::new(from).map_or(0, |from| self.len() - self.rank(from))
     }

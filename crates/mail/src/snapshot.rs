@@ -149,8 +149,8 @@ pub(crate) fn after(key: &[u8]) -> Bytes {
     [key, &[0]].concat().into()
 }
 
-/// Writes `view` as the mailbox's snapshot: the chunks that differ from what lies on disk, and moves the
-/// journal it covers out of the way. Returns what lies on disk now.
+/// Writes `view` as the mailbox's snapshot: the chunks that differ from what lies on disk, and
+/// moves the journal it covers out of the way. Returns what lies on disk now.
 ///
 /// # Errors
 /// `Unavailable` with a conflict when another process wrote a snapshot first; nothing is lost then.

@@ -1,4 +1,5 @@
-//! Background work: snapshots, emails that are in no mailbox any more, and what deleted mailboxes leave.
+//! Background work: snapshots, emails that are in no mailbox any more, and what deleted mailboxes
+//! leave.
 
 use crate::account::{AccountInner, Writer};
 use crate::edit::Transaction;
@@ -10,8 +11,8 @@ use std::sync::{Arc, PoisonError};
 use storage::{Batch, ErrorKind, Scan};
 use types::{AccountId, BlobHash, EmailId};
 
-/// Emails found in no mailbox, and since when: they are removed once every session that could still see
-/// them is gone. Lost at a restart, which only delays the removal.
+/// Emails found in no mailbox, and since when: they are removed once every session that could still
+/// see them is gone. Lost at a restart, which only delays the removal.
 pub(crate) type Dead = HashMap<AccountId, HashMap<EmailId, i64>>;
 
 /// Journal bytes after which a snapshot is written in any case.
@@ -149,8 +150,8 @@ impl AccountInner {
         Ok(dead)
     }
 
-    /// Removes email records. Nothing can bring a dead email back: only a mailbox holding it could be
-    /// copied from, and sessions older than the grace period may only miss its content.
+    /// Removes email records. Nothing can bring a dead email back: only a mailbox holding it could
+    /// be copied from, and sessions older than the grace period may only miss its content.
     async fn remove_emails(&self, ids: &[EmailId]) -> Result<(), MailError> {
         let meta = self.mail.meta();
         let mut batch = Batch::new();

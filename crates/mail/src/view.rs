@@ -7,8 +7,8 @@ use types::{Flags, Keyword, ModSeq, Uid, UidSet, UidValidity};
 /// Keywords one mailbox can hold: they are bits of a `u64` per message.
 pub const MAX_KEYWORDS: usize = 64;
 
-/// A mailbox as it was at [`modseq`](View::modseq). Cheap to keep and to compare: views share every chunk
-/// that did not change between them.
+/// A mailbox as it was at [`modseq`](View::modseq). Cheap to keep and to compare: views share every
+/// chunk that did not change between them.
 #[derive(Clone, Debug)]
 pub struct View {
     pub(crate) uid_validity: UidValidity,
@@ -199,8 +199,8 @@ impl View {
             .map(|(_, keyword)| keyword)
     }
 
-    /// What happened between `old` and this newer view of the same mailbox. Costs in proportion to the
-    /// chunks that changed.
+    /// What happened between `old` and this newer view of the same mailbox. Costs in proportion to
+    /// the chunks that changed.
     pub fn changes_since(&self, old: &Self) -> Changes {
         let mut changes = Changes::default();
         if self.modseq == old.modseq {

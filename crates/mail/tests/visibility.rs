@@ -1,5 +1,5 @@
-//! DESIGN 3.4: appends and expunges are shown once they are durable, flag changes at once; two processes
-//! on one store keep each other right; a power loss never makes a number mean two things.
+//! DESIGN 3.4: appends and expunges are shown once they are durable, flag changes at once; two
+//! processes on one store keep each other right; a power loss never makes a number mean two things.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Prints the digest of each message file named on the command line, one `key<TAB>value` line per fact,
-//! values escaped: for looking at a message, and for comparing with other servers.
+//! Prints the digest of each message file named on the command line, one `key<TAB>value` line per
+//! fact, values escaped: for looking at a message, and for comparing with other servers.
 
 use message::{Digest, Part, Section, digest};
 

@@ -49,8 +49,8 @@ pub fn addresses(value: &[u8]) -> Vec<Address<'_>> {
     parser.out
 }
 
-/// What SEARCH FROM, TO, CC and BCC look at: every address of the raw value as `Name <local@domain>`,
-/// decoded, separated by `, `.
+/// What SEARCH FROM, TO, CC and BCC look at: every address of the raw value as `Name
+/// <local@domain>`, decoded, separated by `, `.
 pub fn address_texts(value: &[u8]) -> String {
     let mut text = String::new();
     for address in addresses(value) {
@@ -302,7 +302,8 @@ impl<'a> Parser<'a> {
         joined(words)
     }
 
-    /// Drops what follows an address up to and with the next comma; a semicolon is left to end a group.
+    /// Drops what follows an address up to and with the next comma; a semicolon is left to end a
+    /// group.
     fn rest_of_member(&mut self) {
         loop {
             self.lex.cfws();

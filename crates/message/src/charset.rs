@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
-/// Decodes a string of a client that says it is in charset `label`; None for a charset nobody knows.
-/// Text labelled ASCII is a guess: UTF-8 when it is valid, else windows-1252.
+/// Decodes a string of a client that says it is in charset `label`; None for a charset nobody
+/// knows. Text labelled ASCII is a guess: UTF-8 when it is valid, else windows-1252.
 pub fn decode_labelled<'a>(bytes: &'a [u8], label: &[u8]) -> Option<Cow<'a, str>> {
     match known(label) {
         None if !is_ascii_label(label) => None,
@@ -13,8 +13,8 @@ pub fn decode_labelled<'a>(bytes: &'a [u8], label: &[u8]) -> Option<Cow<'a, str>
     }
 }
 
-/// Decodes text labelled `label`. A missing, unknown or ASCII label is a guess: UTF-8 when it is valid,
-/// else windows-1252. What a charset does not define becomes U+FFFD.
+/// Decodes text labelled `label`. A missing, unknown or ASCII label is a guess: UTF-8 when it is
+/// valid, else windows-1252. What a charset does not define becomes U+FFFD.
 pub(crate) fn decode<'a>(bytes: &'a [u8], label: Option<&[u8]>) -> Cow<'a, str> {
     match label.and_then(known) {
         Some(encoding) if encoding == UTF_8 => encoding.decode_with_bom_removal(bytes).0,
@@ -32,7 +32,8 @@ pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// Whether octets below 128 always mean ASCII in text labelled so, and cannot be part of another
-/// character. True of missing, unknown and ASCII labels, since the guess is between two such charsets.
+/// character. True of missing, unknown and ASCII labels, since the guess is between two such
+/// charsets.
 pub(crate) fn is_ascii_superset(label: Option<&[u8]>) -> bool {
     match label.and_then(known) {
         Some(encoding) => encoding.is_single_byte() || encoding == UTF_8,

@@ -22,7 +22,8 @@ impl<'a> MediaType<'a> {
         }
     }
 
-    /// RFC 2045 5.2: what a message or part is that does not say, or says it in a way nobody can read.
+    /// RFC 2045 5.2: what a message or part is that does not say, or says it in a way nobody can
+    /// read.
     pub(crate) fn text_plain() -> Self {
         Self::new(b"text", b"plain")
     }

@@ -7,8 +7,8 @@ use crate::lex::{Lex, is_space};
 pub struct SentDate {
     /// Seconds since 1970-01-01 UTC.
     pub seconds: i64,
-    /// Days since 1970-01-01 of the date as written, whatever its zone (RFC 3501 6.4.4: SENTON and its
-    /// kin disregard time and zone).
+    /// Days since 1970-01-01 of the date as written, whatever its zone (RFC 3501 6.4.4: SENTON and
+    /// its kin disregard time and zone).
     pub day: i32,
 }
 
@@ -107,8 +107,8 @@ fn number(word: &[u8]) -> Option<u32> {
     )
 }
 
-/// RFC 5322 4.3: two digits below 50 are 20xx, other two or three digits count from 1900; so do those with
-/// a zero before them, which some software of 2002 wrote (`0102`).
+/// RFC 5322 4.3: two digits below 50 are 20xx, other two or three digits count from 1900; so do
+/// those with a zero before them, which some software of 2002 wrote (`0102`).
 fn full_year(word: &[u8]) -> Option<u32> {
     // `1-Jan-2001`: the last hyphen looks like the sign of a zone.
     let word = word.strip_prefix(b"-").unwrap_or(word);

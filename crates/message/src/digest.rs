@@ -1,5 +1,5 @@
-//! A message -> its digest: everything FETCH, SEARCH, SORT and THREAD ask for again and again, parsed
-//! once at delivery.
+//! A message -> its digest: everything FETCH, SEARCH, SORT and THREAD ask for again and again,
+//! parsed once at delivery.
 //!
 //! Encoded form: [`Head`], then the variable parts one after the other, in the order of [`Area`].
 //! All numbers are little-endian.
@@ -21,8 +21,8 @@ use crate::subject::{base_range, collapse};
 use crate::transfer::TransferEncoding;
 use crate::words::decode_words;
 
-/// The form of digest this crate writes and reads. A digest of another version is not read; the message
-/// must be digested again.
+/// The form of digest this crate writes and reads. A digest of another version is not read; the
+/// message must be digested again.
 pub const DIGEST_VERSION: u8 = 1;
 
 /// Digests longer than this are better made again from the message than stored.
@@ -32,8 +32,8 @@ pub const MAX_DIGEST: usize = 12 * 1024;
 /// with the longest lines are left out.
 pub const MAX_KEPT_LINES: usize = 6 * 1024;
 
-/// Longer lists of identifiers are cut: the first one and the last ones are kept, which name the root of
-/// a thread and its youngest members.
+/// Longer lists of identifiers are cut: the first one and the last ones are kept, which name the
+/// root of a thread and its youngest members.
 pub const MAX_IDS: usize = 1000;
 
 /// The variable parts of a digest, in order.
@@ -81,9 +81,9 @@ pub(crate) const HAS_NUL: u8 = 1 << 2;
 pub(crate) const REPLY_OR_FORWARD: u8 = 1 << 3;
 pub(crate) const HAS_MESSAGE_ID: u8 = 1 << 4;
 
-/// Digests a message; never fails. `message` are the exact stored bytes (of more than 4 GiB, the first 4
-/// are seen). The result can be longer than [`MAX_DIGEST`]; it grows with the header and the number of
-/// parts, not with the size of bodies.
+/// Digests a message; never fails. `message` are the exact stored bytes (of more than 4 GiB, the
+/// first 4 are seen). The result can be longer than [`MAX_DIGEST`]; it grows with the header and
+/// the number of parts, not with the size of bodies.
 pub fn digest(message: &[u8]) -> Vec<u8> {
     let tree = scan(message);
     let message = tree.message;

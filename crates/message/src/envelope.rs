@@ -4,8 +4,8 @@ use crate::address::{Address, MISSING_DOMAIN, MISSING_MAILBOX, addresses};
 use crate::header::{Field, fields};
 use crate::wire::{nstring, string};
 
-/// Addresses that the envelopes of one message may show in all; what comes later is left out. A stranger
-/// could otherwise make an envelope many times as big as the message.
+/// Addresses that the envelopes of one message may show in all; what comes later is left out. A
+/// stranger could otherwise make an envelope many times as big as the message.
 pub(crate) const MAX_ADDRESSES: usize = 65_536;
 
 /// The values of the fields an envelope is made of, raw.
@@ -17,8 +17,8 @@ struct Fields<'a> {
     sender: Option<&'a [u8]>,
     in_reply_to: Option<&'a [u8]>,
     message_id: Option<&'a [u8]>,
-    // A header may have each of these once (RFC 5322 3.6), but nobody must be lost from view when it
-    // has several. Who wrote the mail is what the first From says.
+    // A header may have each of these once (RFC 5322 3.6), but nobody must be lost from view when
+    // it has several. Who wrote the mail is what the first From says.
     reply_to: Vec<&'a [u8]>,
     to: Vec<&'a [u8]>,
     cc: Vec<&'a [u8]>,
@@ -58,7 +58,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Writes the envelope of a header block. `budget` is the number of addresses that may still be shown.
+/// Writes the envelope of a header block. `budget` is the number of addresses that may still be
+/// shown.
 pub(crate) fn envelope(header: &[u8], budget: &mut usize, out: &mut Vec<u8>) {
     let all = Fields::collect(header);
     out.push(b'(');

@@ -1,8 +1,8 @@
 //! The header fields a digest keeps, and sets of them.
 
-/// Names of the fields whose lines a digest keeps: those that Thunderbird, Outlook, mutt, K-9, Roundcube
-/// and Apple Mail ask for in their message lists. The place in this list is stored in digests: add at
-/// the end, remove nothing, or raise [`crate::DIGEST_VERSION`].
+/// Names of the fields whose lines a digest keeps: those that Thunderbird, Outlook, mutt, K-9,
+/// Roundcube and Apple Mail ask for in their message lists. The place in this list is stored in
+/// digests: add at the end, remove nothing, or raise [`crate::DIGEST_VERSION`].
 const KEPT: &[&str] = &[
     "From",
     "Sender",

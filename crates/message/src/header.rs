@@ -9,11 +9,11 @@ use crate::slice;
 /// One header field as it stands in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The field name, without the colon. Empty for a line that is no field (an mbox `From ` line, a
-    /// line without colon).
+    /// The field name, without the colon. Empty for a line that is no field (an mbox `From ` line,
+    /// a line without colon).
     pub name: &'a [u8],
-    /// What stands between the colon and the end of the last line, folds and all. The whole line when
-    /// `name` is empty.
+    /// What stands between the colon and the end of the last line, folds and all. The whole line
+    /// when `name` is empty.
     pub value: &'a [u8],
     /// All lines of the field with their line ends.
     pub raw: &'a [u8],
@@ -25,8 +25,8 @@ impl<'a> Field<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The value on one line: each fold, with the white space around it, becomes one space; white space
-    /// at both ends is removed.
+    /// The value on one line: each fold, with the white space around it, becomes one space; white
+    /// space at both ends is removed.
     pub fn unfolded(&self) -> Cow<'a, [u8]> {
         unfold(self.value)
     }
@@ -74,8 +74,9 @@ pub fn header_len(message: &[u8]) -> usize {
     pos
 }
 
-/// Copies the fields called one of `names` (`keep`: HEADER.FIELDS) or none of them (HEADER.FIELDS.NOT),
-/// in message order with their own line ends, and a blank line. A last line that was cut off is ended.
+/// Copies the fields called one of `names` (`keep`: HEADER.FIELDS) or none of them
+/// (HEADER.FIELDS.NOT), in message order with their own line ends, and a blank line. A last line
+/// that was cut off is ended.
 // RFC 3501 6.4.5: subsetting does not exclude the delimiting blank line.
 pub fn filter_header(header: &[u8], names: &[&[u8]], keep: bool, out: &mut Vec<u8>) {
     for field in fields(header) {
@@ -97,7 +98,8 @@ pub(crate) fn push_lines(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// One line of text: each fold, with the white space around it, becomes one space; ends are trimmed.
+/// One line of text: each fold, with the white space around it, becomes one space; ends are
+/// trimmed.
 pub(crate) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     let value = value.trim_ascii();
     if memchr(b'\n', value).is_none() {

@@ -8,8 +8,8 @@ use crate::slice;
 /// Identifiers that are longer than a line may be are no identifiers.
 const MAX_ID: usize = 998;
 
-/// The identifiers in a raw Message-ID, In-Reply-To or References value, without angle brackets, white
-/// space and quoting. Text between them is skipped.
+/// The identifiers in a raw Message-ID, In-Reply-To or References value, without angle brackets,
+/// white space and quoting. Text between them is skipped.
 // RFC 5256 3 (REFERENCES): identifiers are compared in normalised form: `<"a"@b>` equals `<a@b>`.
 pub fn message_ids(value: &[u8]) -> Vec<Vec<u8>> {
     let mut ids = Vec::new();

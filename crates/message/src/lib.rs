@@ -1,10 +1,11 @@
 //! RFC 5322 and MIME bytes -> a digest, and what SEARCH, SORT and THREAD want to know of messages.
 //!
-//! Pure functions: no I/O, no clock, no state. Nothing is ever refused: any bytes are a message and get
-//! some sane answer, in time linear in their size and without recursion.
+//! Pure functions: no I/O, no clock, no state. Nothing is ever refused: any bytes are a message and
+//! get some sane answer, in time linear in their size and without recursion.
 //!
-//! Bounds, all far beyond real mail: containers nest [`MAX_DEPTH`] deep (what lies deeper is one opaque
-//! `application/octet-stream`), [`MAX_PARTS`] entities are told apart, the envelopes of one message show
+//! Bounds, all far beyond real mail: containers nest [`MAX_DEPTH`] deep (what lies deeper is one
+//! opaque `application/octet-stream`), [`MAX_PARTS`] entities are told apart, the envelopes of one
+//! message show
 //! 65 536 addresses, an address field is read for one MiB.
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Substring search without regard to case (RFC 3501 6.4.4), as i;unicode-casemap compares (RFC 5051).
+//! Substring search without regard to case (RFC 3501 6.4.4), as i;unicode-casemap compares (RFC
+//! 5051).
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -56,15 +57,16 @@ impl Needle {
         self.finder.find(fold(text).as_bytes()).is_some()
     }
 
-    /// Whether the string is certainly not in what `raw`, a piece of a header, says once it is unfolded,
-    /// unquoted and decoded. `false` decides nothing.
+    /// Whether the string is certainly not in what `raw`, a piece of a header, says once it is
+    /// unfolded, unquoted and decoded. `false` decides nothing.
     pub fn is_ruled_out(&self, raw: &[u8]) -> bool {
         let word = match &self.ascii {
             Some(Ascii { word: None, .. }) => return false,
             Some(Ascii { word, .. }) => word.as_ref(),
             None => None,
         };
-        // Letters and digits that follow each other do so in `raw` too, if nothing is encoded or escaped.
+        // Letters and digits that follow each other do so in `raw` too, if nothing is encoded or
+        // escaped.
         raw.is_ascii()
             && word.is_none_or(|word| !word.is_in(self.folded.as_bytes(), raw))
             && ENCODED.find(raw).is_none()
@@ -126,8 +128,9 @@ impl Pattern {
     }
 }
 
-/// Whether `check` accepts a place where `a` is at `at_a` and `b` at `at_b`. Both are folded to upper
-/// case; setting the case bit of both sides lets through a few other bytes, which `check` refuses.
+/// Whether `check` accepts a place where `a` is at `at_a` and `b` at `at_b`. Both are folded to
+/// upper case; setting the case bit of both sides lets through a few other bytes, which `check`
+/// refuses.
 fn candidates(at_a: &[u8], at_b: &[u8], a: u8, b: u8, check: impl Fn(usize) -> bool) -> bool {
     const BLOCK: usize = 64;
     const CASE: u8 = 0x20;
@@ -175,8 +178,8 @@ fn rarest(folded: &[u8]) -> (usize, usize) {
     (first, second)
 }
 
-/// RFC 5051 2: each character to its simple title case, then decomposed. Titlecase differs from upper case
-/// only for letter pairs, which decompose; so upper case does as well on both sides.
+/// RFC 5051 2: each character to its simple title case, then decomposed. Titlecase differs from
+/// upper case only for letter pairs, which decompose; so upper case does as well on both sides.
 pub(crate) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

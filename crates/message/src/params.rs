@@ -103,8 +103,8 @@ pub(crate) fn extended(value: &[u8]) -> (&[u8], Vec<u8>) {
     }
 }
 
-/// An unquoted value. Senders forget the quotes around values with spaces (`name=my file.pdf`), so it
-/// reaches to the semicolon; a comment (RFC 2045 5.1) or a line break ends it.
+/// An unquoted value. Senders forget the quotes around values with spaces (`name=my file.pdf`), so
+/// it reaches to the semicolon; a comment (RFC 2045 5.1) or a line break ends it.
 fn bare_value<'a>(lex: &mut Lex<'a>) -> Cow<'a, [u8]> {
     let value = lex.until(|b| matches!(b, b';' | b'(' | b'\r' | b'\n'));
     Cow::Borrowed(value.trim_ascii())

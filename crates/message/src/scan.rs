@@ -1,7 +1,8 @@
 //! The MIME structure of a message, found in one pass over its lines.
 //!
-//! No recursion: open containers stand on a stack of at most [`MAX_DEPTH`]. Work per line is constant
-//! but for lines that begin with `--`, which are compared with the boundary of each open multipart.
+//! No recursion: open containers stand on a stack of at most [`MAX_DEPTH`]. Work per line is
+//! constant but for lines that begin with `--`, which are compared with the boundary of each open
+//! multipart.
 
 use memchr::memchr;
 
@@ -210,8 +211,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads lines until the blank one, the end, or a delimiter, which is then the end of a part that
-    /// has no body.
+    /// Reads lines until the blank one, the end, or a delimiter, which is then the end of a part
+    /// that has no body.
     fn header(&mut self) -> Option<Delimiter> {
         while let Some((line, place)) = self.next_line() {
             if is_blank(line) {
@@ -255,8 +256,9 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether the line is a delimiter of an open multipart.
-    // RFC 2046 5.1.1: "it is sufficient that the boundary appear in its entirety following the CRLF",
-    // and 5.1.2: an outer boundary ends inner parts. Of several that fit, the longest is meant.
+    // RFC 2046 5.1.1: "it is sufficient that the boundary appear in its entirety following the
+    // CRLF", and 5.1.2: an outer boundary ends inner parts. Of several that fit, the longest is
+    // meant.
     fn delimiter_in(&self, line: &[u8], place: Place) -> Option<Delimiter> {
         let text = line.strip_prefix(b"--")?.trim_ascii_end();
         let mut best: Option<(usize, &[u8])> = None;
@@ -327,8 +329,8 @@ impl<'a> Scanner<'a> {
         node.end = end.pos.max(node.body);
         node.lines = end.lfs.saturating_sub(node.body_line);
         if node.kind != Kind::Leaf && node.first_child.is_none() {
-            // RFC 3501 9: `body-type-mpart = 1*body`: a container without children has an empty one.
-            // It has no children, so that the new node still follows it directly.
+            // RFC 3501 9: `body-type-mpart = 1*body`: a container without children has an empty
+            // one. It has no children, so that the new node still follows it directly.
             let empty = Place {
                 pos: node.end,
                 lfs: 0,

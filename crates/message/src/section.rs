@@ -32,8 +32,8 @@ pub struct Section {
 pub struct Located {
     /// Offsets into the message; within the size the digest names.
     pub range: Range<u32>,
-    /// How the octets of the part's body are encoded (for BINARY, RFC 3516); Identity for headers, for
-    /// the text of messages and for the message itself.
+    /// How the octets of the part's body are encoded (for BINARY, RFC 3516); Identity for headers,
+    /// for the text of messages and for the message itself.
     pub encoding: TransferEncoding,
 }
 

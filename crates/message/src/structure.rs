@@ -16,7 +16,8 @@ pub(crate) enum Form {
     BodyStructure,
 }
 
-/// Writes the structure of the whole tree. Containers stay on a stack until their children are written.
+/// Writes the structure of the whole tree. Containers stay on a stack until their children are
+/// written.
 pub(crate) fn structure(tree: &Tree<'_>, form: Form, budget: &mut usize, out: &mut Vec<u8>) {
     let mut open: Vec<u32> = Vec::new();
     for (index, node) in tree.nodes.iter().enumerate() {

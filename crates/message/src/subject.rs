@@ -12,7 +12,8 @@ pub fn base_subject(subject: &str) -> (String, bool) {
     )
 }
 
-/// Step 1: tabs and line ends become spaces, runs of spaces become one; none at the ends (steps 2, 3).
+/// Step 1: tabs and line ends become spaces, runs of spaces become one; none at the ends (steps 2,
+/// 3).
 pub(crate) fn collapse(subject: &str) -> String {
     let mut text = String::with_capacity(subject.len());
     for word in subject
@@ -72,8 +73,8 @@ impl Base<'_> {
     }
 
     /// Steps 3 to 5: leaders, and blobs that leave something behind.
-    // Blobs that no `re:` follows can be removed all at once: what follows them stays the same, so a
-    // leader cannot appear before they are gone. Going one by one would make the loop quadratic.
+    // Blobs that no `re:` follows can be removed all at once: what follows them stays the same, so
+    // a leader cannot appear before they are gone. Going one by one would make the loop quadratic.
     fn leaders(&mut self) {
         loop {
             while self.at(self.start).first() == Some(&b' ') {

@@ -14,10 +14,10 @@ use crate::transfer::TransferEncoding;
 use crate::view::Digest;
 use crate::words::decode_words;
 
-/// Calls `f` with each piece of text in the body of a message (RFC 3501 6.4.4, SEARCH BODY), until it
-/// breaks: the text parts, decoded to UTF-8 (HTML with its tags), and each header field of parts and of
-/// messages within, decoded on one line as `Name: value`. The message's own header is left to
-/// [`header_texts`].
+/// Calls `f` with each piece of text in the body of a message (RFC 3501 6.4.4, SEARCH BODY), until
+/// it breaks: the text parts, decoded to UTF-8 (HTML with its tags), and each header field of parts
+/// and of messages within, decoded on one line as `Name: value`. The message's own header is left
+/// to [`header_texts`].
 pub fn body_texts(message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
     let tree = scan(message);
     for (index, node) in tree.nodes.iter().enumerate() {
@@ -33,7 +33,8 @@ pub fn body_texts(message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
     }
 }
 
-/// Calls `f` with each field of a header block, decoded on one line as `Name: value`, until it breaks.
+/// Calls `f` with each field of a header block, decoded on one line as `Name: value`, until it
+/// breaks.
 pub fn header_texts(header: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
     // Stopping early is all a break asks for.
     let _ = each_field(header, f);

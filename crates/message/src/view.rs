@@ -8,8 +8,8 @@ use crate::digest::{
 use crate::fieldset::{self, FieldSet};
 use crate::header::{Field, fields};
 
-/// An encoded digest, checked and ready to be read. Damage that the check cannot see gives wrong or empty
-/// answers, never a panic.
+/// An encoded digest, checked and ready to be read. Damage that the check cannot see gives wrong or
+/// empty answers, never a panic.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest<'a> {
     bytes: &'a [u8],
@@ -52,8 +52,8 @@ impl<'a> Digest<'a> {
         self.u32(Head::HEADER_LEN)
     }
 
-    /// How many octets longer the message is once every bare LF is CRLF and its last line is ended: what
-    /// POP3 sends (before dot-stuffing) is `size + crlf_extra`. An empty message stays empty.
+    /// How many octets longer the message is once every bare LF is CRLF and its last line is ended:
+    /// what POP3 sends (before dot-stuffing) is `size + crlf_extra`. An empty message stays empty.
     pub fn crlf_extra(&self) -> u32 {
         self.u32(Head::CRLF_EXTRA)
     }
@@ -63,7 +63,8 @@ impl<'a> Digest<'a> {
         self.flag(HAS_8BIT)
     }
 
-    /// Whether the message holds NULs, which IMAP literals other than BINARY may not (RFC 3501 4.3).
+    /// Whether the message holds NULs, which IMAP literals other than BINARY may not (RFC 3501
+    /// 4.3).
     pub fn has_nul(&self) -> bool {
         self.flag(HAS_NUL)
     }
@@ -94,8 +95,8 @@ impl<'a> Digest<'a> {
         self.flag(HAS_DATE).then_some(i64::from_le_bytes(*seconds))
     }
 
-    /// The day of the Date field as written, without regard to time and zone (RFC 3501 6.4.4: SENTON,
-    /// SENTBEFORE, SENTSINCE), in days since 1970-01-01.
+    /// The day of the Date field as written, without regard to time and zone (RFC 3501 6.4.4:
+    /// SENTON, SENTBEFORE, SENTSINCE), in days since 1970-01-01.
     pub fn sent_day(&self) -> Option<i32> {
         self.flag(HAS_DATE)
             .then_some(self.u32(Head::SENT_DAY) as i32)
@@ -130,8 +131,8 @@ impl<'a> Digest<'a> {
         }
     }
 
-    /// The identifiers of References, oldest first; of more than [`crate::MAX_IDS`], the first and the
-    /// last ones.
+    /// The identifiers of References, oldest first; of more than [`crate::MAX_IDS`], the first and
+    /// the last ones.
     pub fn references(&self) -> Ids<'a> {
         Ids {
             rest: self.area(Area::References),
@@ -144,8 +145,8 @@ impl<'a> Digest<'a> {
     }
 
     /// Appends the lines of the fields in `set`, in message order, and a blank line: what
-    /// [`crate::filter_header`] would give. None, with nothing appended, when a field asked for was too
-    /// long to keep.
+    /// [`crate::filter_header`] would give. None, with nothing appended, when a field asked for was
+    /// too long to keep.
     pub fn header_fields(&self, set: FieldSet, out: &mut Vec<u8>) -> Option<()> {
         if self.left_out().intersects(set) {
             return None;
@@ -167,8 +168,8 @@ impl<'a> Digest<'a> {
         Some(())
     }
 
-    /// Calls `f` with each kept field in `set`, in message order, as it stands in the message. None, with
-    /// no call, when a field asked for was too long to keep.
+    /// Calls `f` with each kept field in `set`, in message order, as it stands in the message.
+    /// None, with no call, when a field asked for was too long to keep.
     pub fn each_field(&self, set: FieldSet, mut f: impl FnMut(Field<'a>)) -> Option<()> {
         if self.left_out().intersects(set) {
             return None;

@@ -7,8 +7,8 @@ use crate::lex::is_space;
 /// Longer strings go out as literals: some clients read lines into small buffers.
 const MAX_QUOTED: usize = 1024;
 
-/// Writes `text` as a quoted string, or as a literal when it holds 8-bit octets or is long. NUL, which
-/// no string may hold, is dropped; line breaks become spaces.
+/// Writes `text` as a quoted string, or as a literal when it holds 8-bit octets or is long. NUL,
+/// which no string may hold, is dropped; line breaks become spaces.
 pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
     let text = clean(text);
     if text.len() > MAX_QUOTED || !text.is_ascii() {

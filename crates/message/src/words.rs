@@ -8,8 +8,8 @@ use crate::lex::is_space;
 use crate::slice;
 use crate::transfer::{base64, q_encoding};
 
-/// The text of an unstructured field value: folds undone, encoded words decoded. Raw 8-bit octets are
-/// taken as UTF-8 when that is valid, else as windows-1252.
+/// The text of an unstructured field value: folds undone, encoded words decoded. Raw 8-bit octets
+/// are taken as UTF-8 when that is valid, else as windows-1252.
 pub fn decode_words(value: &[u8]) -> String {
     let value = unfold(value);
     let mut out = String::with_capacity(value.len());
@@ -51,8 +51,8 @@ struct EncodedWord<'a> {
 impl<'a> EncodedWord<'a> {
     /// Reads the encoded word at the start of `bytes`.
     fn parse(bytes: &'a [u8]) -> Option<Self> {
-        // RFC 2047 2: an encoded word has at most 75 octets; senders write longer ones. Charset names
-        // have at most 40 characters (RFC 2978), plus a language tag.
+        // RFC 2047 2: an encoded word has at most 75 octets; senders write longer ones. Charset
+        // names have at most 40 characters (RFC 2978), plus a language tag.
         const MAX_CHARSET: usize = 80;
         let label = slice(bytes, 2, bytes.len().min(2 + MAX_CHARSET));
         let label_len = label.iter().position(|&b| b == b'?')?;

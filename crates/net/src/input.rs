@@ -1,4 +1,5 @@
-//! What has been read and not yet been taken: lines, literals and dot-terminated blocks, without I/O.
+//! What has been read and not yet been taken: lines, literals and dot-terminated blocks, without
+//! I/O.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memmem};

@@ -278,8 +278,8 @@ impl Wire {
         Ok(())
     }
 
-    /// [`Self::flush`] when more than `limit` octets are waiting: called between the items of a long
-    /// answer, it bounds memory however slowly the peer reads.
+    /// [`Self::flush`] when more than `limit` octets are waiting: called between the items of a
+    /// long answer, it bounds memory however slowly the peer reads.
     pub async fn flush_if_over(&mut self, limit: usize) -> Result<(), WireError> {
         if self.pending_out() > limit {
             self.flush().await

@@ -1,5 +1,5 @@
-//! What the command line asks of a store: the same requests whether they come through the control socket
-//! of a running server or work on the store itself.
+//! What the command line asks of a store: the same requests whether they come through the control
+//! socket of a running server or work on the store itself.
 
 use auth::Auth;
 use mail::{Mail, MailError, MailErrorKind};

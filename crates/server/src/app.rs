@@ -83,7 +83,8 @@ pub(crate) async fn serve_with(
 }
 
 fn reload(tls: Option<&Tls>) {
-    // Password files are read anew whenever they change; certificates too, but the operator need not wait.
+    // Password files are read anew whenever they change; certificates too, but the operator need
+    // not wait.
     match tls.map(Tls::reload) {
         Some(Err(error)) => tracing::error!(%error, "certificate not reloaded"),
         _ => tracing::info!("reloaded"),

@@ -1,5 +1,5 @@
-//! The configuration file (DESIGN 8). Unknown keys are errors that name the line and the nearest known key;
-//! relative paths are relative to the file.
+//! The configuration file (DESIGN 8). Unknown keys are errors that name the line and the nearest
+//! known key; relative paths are relative to the file.
 
 use crate::failure::Failure;
 use serde::Deserialize;
@@ -125,7 +125,8 @@ pub(crate) struct Lmtp {
     pub(crate) domains: Vec<String>,
     /// What a recipient over quota is told.
     pub(crate) over_quota: OverQuota,
-    /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to INBOX.
+    /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to
+    /// INBOX.
     pub(crate) create_folders: bool,
     pub(crate) max_connections: usize,
 }
@@ -375,7 +376,8 @@ impl Lmtp {
     }
 }
 
-/// A parser's error as one sentence: the line, what is wrong, and the nearest key that would be right.
+/// A parser's error as one sentence: the line, what is wrong, and the nearest key that would be
+/// right.
 fn explain(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map(|span| {
         text.as_bytes()[..span.start.min(text.len())]

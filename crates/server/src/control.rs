@@ -1,5 +1,5 @@
-//! The control socket: how the command line reaches a running server. One JSON request and one JSON answer
-//! per connection; the socket lies in the data directory and is for its owner only.
+//! The control socket: how the command line reaches a running server. One JSON request and one JSON
+//! answer per connection; the socket lies in the data directory and is for its owner only.
 
 use crate::admin::{self, Request, Response};
 use crate::failure::Failure;
@@ -18,8 +18,8 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }
 
-/// Answers requests until dropped. The caller holds the store, so that a socket left by a process that was
-/// killed can be replaced.
+/// Answers requests until dropped. The caller holds the store, so that a socket left by a process
+/// that was killed can be replaced.
 pub(crate) fn listen(data_dir: &Path, mail: Mail, auth: Arc<Auth>) -> Result<(), Failure> {
     let path = path(data_dir);
     let failed = |error: std::io::Error| {

@@ -5,7 +5,8 @@ use std::fmt;
 /// One clear sentence for the operator.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command cannot be carried out as given (configuration, a busy port, a store in use): exit code
+    /// The command cannot be carried out as given (configuration, a busy port, a store in use):
+    /// exit code
     /// 2, nothing was changed.
     Refused(String),
     /// It was tried and something failed: exit code 1.

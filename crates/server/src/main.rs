@@ -1,4 +1,5 @@
-//! `gatepost`: one mail store, IMAP and POP3 in front, LMTP behind. The only crate that names a backend.
+//! `gatepost`: one mail store, IMAP and POP3 in front, LMTP behind. The only crate that names a
+//! backend.
 #![forbid(unsafe_code)]
 
 mod account;

@@ -144,8 +144,8 @@ impl Core {
         Ok(())
     }
 
-    /// After a failed sync: what is in the kernel's memory may not be on disk, so the next start must
-    /// not take it for granted even if the machine stays up.
+    /// After a failed sync: what is in the kernel's memory may not be on disk, so the next start
+    /// must not take it for granted even if the machine stays up.
     pub(crate) fn distrust(&self) {
         let mut manifest = self.manifest();
         manifest.boot = None;

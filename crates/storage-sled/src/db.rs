@@ -1,8 +1,8 @@
 //! sled, as an index that may be lost. No other file names it.
 //!
-//! sled's own flush does not reach the disk on Linux, and its background flusher breaks databases at power
-//! cuts even when its file is synced besides (DESIGN 3.1): the flusher is off, and [`Index::checkpoint`]
-//! flushes and then syncs sled's file through a descriptor of our own.
+//! sled's own flush does not reach the disk on Linux, and its background flusher breaks databases
+//! at power cuts even when its file is synced besides (DESIGN 3.1): the flusher is off, and
+//! [`Index::checkpoint`] flushes and then syncs sled's file through a descriptor of our own.
 
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use storage::StorageError;
 
-/// Bytes given to sled between two flushes: two or three of its seven I/O threads can be busy with them.
+/// Bytes given to sled between two flushes: two or three of its seven I/O threads can be busy with
+/// them.
 const IN_FLIGHT: usize = 512 * 1024;
 
 /// Entries kept while going back.
@@ -73,10 +74,10 @@ impl Disk {
 
     /// Shows the entries of `start..end` to `visit`, in key order or backwards, until it breaks.
     ///
-    /// sled is only read forwards: its own way back guesses the key before a node's first one, and panics
-    /// when longer keys lie between the guess and that (sled 0.34.7 `Iter::next_back`; found by the
-    /// conformance suite). Going back therefore reads the range from its start, keeping the last [`WINDOW`]
-    /// entries, once per window: meant for short ranges.
+    /// sled is only read forwards: its own way back guesses the key before a node's first one, and
+    /// panics when longer keys lie between the guess and that (sled 0.34.7 `Iter::next_back`; found
+    /// by the conformance suite). Going back therefore reads the range from its start, keeping the
+    /// last [`WINDOW`] entries, once per window: meant for short ranges.
     pub(crate) fn scan(
         &self,
         start: Vec<u8>,
@@ -132,11 +133,11 @@ impl Disk {
 
     /// Writes `rows` in their order.
     ///
-    /// One thread writes, and waits for sled's own writing after every [`IN_FLIGHT`] bytes: sled 0.34 hangs
-    /// for ever when all threads of its pool wait for a lock whose holder waits for a truncation that is
-    /// queued behind them (`SegmentAccountant::bump_tip`; seen under load, docs/decisions/0003).
-    /// There is no batch: sled's own writes out its buffers twice for each one. Whole batches are the log's
-    /// business after a crash, and the shard's lock's before.
+    /// One thread writes, and waits for sled's own writing after every [`IN_FLIGHT`] bytes: sled
+    /// 0.34 hangs for ever when all threads of its pool wait for a lock whose holder waits for a
+    /// truncation that is queued behind them (`SegmentAccountant::bump_tip`; seen under load,
+    /// docs/decisions/0003). There is no batch: sled's own writes out its buffers twice for each
+    /// one. Whole batches are the log's business after a crash, and the shard's lock's before.
     pub(crate) fn write<'a>(
         &self,
         rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
@@ -189,7 +190,8 @@ fn sync_tree(dir: &Path) -> std::io::Result<()> {
     crate::files::sync_dir(dir)
 }
 
-/// Runs a call into sled. It panics where damage was not foreseen; that must not take the server down.
+/// Runs a call into sled. It panics where damage was not foreseen; that must not take the server
+/// down.
 fn guarded<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StorageError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(done)) => Ok(done),

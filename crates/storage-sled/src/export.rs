@@ -65,7 +65,8 @@ impl Export {
     /// Gives the bodies of all blocks to `visit`, in key order: see [`Entries`].
     ///
     /// # Errors
-    /// `Corrupt` when anything about the file is not as it was written; entries seen by then are worthless.
+    /// `Corrupt` when anything about the file is not as it was written; entries seen by then are
+    /// worthless.
     pub(crate) fn load(
         &self,
         store: &StoreId,
@@ -139,7 +140,8 @@ impl Export {
     }
 }
 
-/// An export being written. Dropped unfinished, it leaves a temporary file that the next one removes.
+/// An export being written. Dropped unfinished, it leaves a temporary file that the next one
+/// removes.
 pub(crate) struct Writer {
     file: File,
     temporary: PathBuf,
@@ -186,8 +188,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Completes the export; `upto` is the last commit that may be in it, durable in the log by now.
-    /// Gives the size of the file.
+    /// Completes the export; `upto` is the last commit that may be in it, durable in the log by
+    /// now. Gives the size of the file.
     pub(crate) fn finish(mut self, upto: u64) -> io::Result<u64> {
         let footer = Footer {
             blocks: self.blocks,

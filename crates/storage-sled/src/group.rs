@@ -72,7 +72,8 @@ impl Group {
         }
     }
 
-    /// Resolves once everything up to `sequence` is durable. The sync is asked for when first polled.
+    /// Resolves once everything up to `sequence` is durable. The sync is asked for when first
+    /// polled.
     pub(crate) fn wait(
         self: &Arc<Self>,
         sequence: u64,
@@ -127,7 +128,8 @@ impl Group {
         self.wake.notify_one();
     }
 
-    /// Syncs the log whenever somebody waits, or a deadline passes, until stopped or until a sync fails.
+    /// Syncs the log whenever somebody waits, or a deadline passes, until stopped or until a sync
+    /// fails.
     pub(crate) fn run(&self, log: &Log, observer: &dyn Observer) {
         while self.await_demand() {
             let start = Instant::now();

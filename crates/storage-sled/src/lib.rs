@@ -1,8 +1,8 @@
 //! The embedded [`storage::MetaStore`]: a commit log of our own is the truth, sled is its index.
 //!
-//! A batch is written to the log before sled sees it, and made durable by group commit. sled may lag, be
-//! lost or be damaged: start-up rebuilds it from the newest export and the log behind it. Every byte on
-//! disk is described in `docs/storage-format.md`, "The commit log and its index".
+//! A batch is written to the log before sled sees it, and made durable by group commit. sled may
+//! lag, be lost or be damaged: start-up rebuilds it from the newest export and the log behind it.
+//! Every byte on disk is described in `docs/storage-format.md`, "The commit log and its index".
 //!
 //! | file | what it does |
 //! |---|---|

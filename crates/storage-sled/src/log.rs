@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::StorageError;
 
-/// Zeros are written ahead of the records in steps of this many bytes, so that most syncs need not make
-/// a new file size durable. Measured on ext4, one writer: 3.1 k syncs/s without, 4.9 k/s with.
+/// Zeros are written ahead of the records in steps of this many bytes, so that most syncs need not
+/// make a new file size durable. Measured on ext4, one writer: 3.1 k syncs/s without, 4.9 k/s with.
 const AHEAD: u64 = 1 << 20;
 
 /// Why a record was not appended.
@@ -63,7 +63,8 @@ struct Unsynced {
 }
 
 impl Log {
-    /// Starts a new segment: `next` is the sequence of its first record, everything before is durable.
+    /// Starts a new segment: `next` is the sequence of its first record, everything before is
+    /// durable.
     pub(crate) fn start(config: Config, next: u64) -> Result<Self, StorageError> {
         let (file, salt) = create_segment(&config, next, next - 1)
             .map_err(|e| StorageError::io("create a log segment", &e))?;
@@ -80,8 +81,9 @@ impl Log {
         Ok(Self { config, appender })
     }
 
-    /// Writes a record to the file and gives its sequence. `synced` is how far the log is known to be
-    /// durable. `in_flight` holds the sequence until the caller has applied the batch and resets it to 0.
+    /// Writes a record to the file and gives its sequence. `synced` is how far the log is known to
+    /// be durable. `in_flight` holds the sequence until the caller has applied the batch and resets
+    /// it to 0.
     pub(crate) fn append(
         &self,
         record: &mut Record,
@@ -111,8 +113,8 @@ impl Log {
         self.lock().next - 1
     }
 
-    /// The highest sequence up to which every record has been applied; `in_flight` are the marks the
-    /// appenders were given.
+    /// The highest sequence up to which every record has been applied; `in_flight` are the marks
+    /// the appenders were given.
     pub(crate) fn low_water<'a>(&self, in_flight: impl Iterator<Item = &'a AtomicU64>) -> u64 {
         // Marks are set under this lock, so none can be missed.
         let appender = self.lock();
@@ -123,8 +125,8 @@ impl Log {
         oldest.unwrap_or(appender.next) - 1
     }
 
-    /// Makes everything written so far durable and gives the sequence it reaches to. After an error the
-    /// kernel may have dropped what it could not write: never sync again.
+    /// Makes everything written so far durable and gives the sequence it reaches to. After an error
+    /// the kernel may have dropped what it could not write: never sync again.
     pub(crate) fn sync(&self) -> io::Result<u64> {
         let (reached, unsynced, file) = {
             let mut appender = self.lock();
@@ -161,8 +163,8 @@ impl Log {
 }
 
 impl Appender {
-    /// Makes sure that `length` bytes can be written at `offset`. On error nothing has changed that the
-    /// next attempt would not do again.
+    /// Makes sure that `length` bytes can be written at `offset`. On error nothing has changed that
+    /// the next attempt would not do again.
     fn make_room(&mut self, config: &Config, length: u64, synced: u64) -> Result<(), AppendError> {
         if self.offset > HEADER as u64 && self.offset + length > config.segment_bytes {
             self.rotate(config, synced)?;

@@ -19,8 +19,8 @@ pub struct Options {
     pub export_every: u64,
     /// How soon a commit nobody waits for is made durable (DESIGN 3.4).
     pub relaxed_sync: Duration,
-    /// With less than this free on the file system commits answer `Unavailable`: sled does not survive
-    /// a full disk without a restart, so it must never meet one.
+    /// With less than this free on the file system commits answer `Unavailable`: sled does not
+    /// survive a full disk without a restart, so it must never meet one.
     pub min_free_bytes: u64,
     /// Overrides the kernel's boot id.
     pub boot_id: Option<String>,

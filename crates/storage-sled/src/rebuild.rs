@@ -51,8 +51,8 @@ impl Sources<'_> {
         Ok(index)
     }
 
-    /// Applies all records behind `from`. Those that were applied before do no harm: all writes set a key
-    /// to what they say, and the last word on each key comes last.
+    /// Applies all records behind `from`. Those that were applied before do no harm: all writes set
+    /// a key to what they say, and the last word on each key comes last.
     pub(crate) fn replay(&self, index: &Index, from: u64) -> Result<(), StorageError> {
         if from >= self.end {
             return Ok(());
@@ -86,7 +86,8 @@ impl Sources<'_> {
                 if head.sequence < next {
                     continue;
                 }
-                // A body whose checksum holds but that makes no sense was written by something else.
+                // A body whose checksum holds but that makes no sense was written by something
+                // else.
                 let writes = record::decode(&body)
                     .ok_or_else(|| damaged(segment, reader.offset(), head.sequence))?;
                 feeder.record(head.account, writes)?;

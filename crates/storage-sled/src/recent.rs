@@ -1,9 +1,10 @@
 //! The index: what was written lately, in memory, in front of sled.
 //!
-//! A mailbox's record is written with every commit, and sled rewrites a page for each. Here the last few
-//! megabytes are kept in a sorted table and go to sled together, in key order, by one thread: each key once,
-//! however often it changed. Nothing is at risk: the commit log is the truth, and a start replays it from
-//! what sled holds. The rows that say how far that is (`keys::META`) are written after all others.
+//! A mailbox's record is written with every commit, and sled rewrites a page for each. Here the
+//! last few megabytes are kept in a sorted table and go to sled together, in key order, by one
+//! thread: each key once, however often it changed. Nothing is at risk: the commit log is the
+//! truth, and a start replays it from what sled holds. The rows that say how far that is
+//! (`keys::META`) are written after all others.
 
 use crate::db::Disk;
 use crate::keys;

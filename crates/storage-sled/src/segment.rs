@@ -188,7 +188,8 @@ impl Reader {
             .map_err(|e| self.segment.io("read", &e))?;
         let mut highest = 0;
         for bytes in rest.windows(HEAD).step_by(ALIGN).skip(1) {
-            // Most of what follows the end is zeros: look at the sequence before computing checksums.
+            // Most of what follows the end is zeros: look at the sequence before computing
+            // checksums.
             if u64_at(bytes, 16) > self.next
                 && let Some(head) = Head::parse(bytes, self.salt)
             {

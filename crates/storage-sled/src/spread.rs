@@ -77,7 +77,8 @@ pub(crate) fn spread(
 }
 
 fn work(index: &Index, queue: &Receiver<Work>) -> Result<(), StorageError> {
-    // An index that is being filled holds nothing yet that could be lost: no error of its is damage.
+    // An index that is being filled holds nothing yet that could be lost: no error of its is
+    // damage.
     drain(index, queue).map_err(|e| StorageError::unavailable(e.context))
 }
 

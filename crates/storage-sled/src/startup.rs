@@ -102,7 +102,8 @@ pub(crate) fn open(
     })
 }
 
-/// A manifest for a new store, or for one that has lost it: then nothing about the index is believed.
+/// A manifest for a new store, or for one that has lost it: then nothing about the index is
+/// believed.
 fn restore_manifest(layout: &Layout, exports: &[Export]) -> Result<Manifest, StorageError> {
     let segments = Segment::list(&layout.log).map_err(|e| StorageError::io("list the log", &e))?;
     for segment in segments.iter().rev() {
@@ -134,8 +135,8 @@ fn restore_manifest(layout: &Layout, exports: &[Export]) -> Result<Manifest, Sto
     )))
 }
 
-/// Writes down that the store is in use by this boot of the machine. An index that may have missed a
-/// power loss is moved away before: from then on the manifest says that the boot has not changed.
+/// Writes down that the store is in use by this boot of the machine. An index that may have missed
+/// a power loss is moved away before: from then on the manifest says that the boot has not changed.
 fn begin_run(
     manifest: &mut Manifest,
     layout: &Layout,

@@ -33,8 +33,8 @@ const INLINE: usize = 256;
 
 /// A [`MetaStore`] in a directory of a local disk.
 ///
-/// Dropping it without [`MetaStore::close`] loses nothing that was durable; the next start replays the
-/// end of the log.
+/// Dropping it without [`MetaStore::close`] loses nothing that was durable; the next start replays
+/// the end of the log.
 pub struct SledStore(Arc<Core>);
 
 /// What the store's threads and tasks share.
@@ -64,8 +64,8 @@ struct Threads {
 /// Accounts that share locks.
 struct Shard {
     number: u8,
-    /// Held by a commit from judging to applying: the log has an account's batches in the order in which
-    /// they were judged, and the index gets them in that order.
+    /// Held by a commit from judging to applying: the log has an account's batches in the order in
+    /// which they were judged, and the index gets them in that order.
     order: Mutex<()>,
     /// Held for writing while a batch is applied: nobody reads half of it.
     rows: RwLock<()>,
@@ -75,8 +75,8 @@ struct Shard {
 }
 
 impl SledStore {
-    /// Opens the store in `dir`, or makes a new one. Blocks: rebuilding a large index can take a minute,
-    /// which `progress` hears about.
+    /// Opens the store in `dir`, or makes a new one. Blocks: rebuilding a large index can take a
+    /// minute, which `progress` hears about.
     ///
     /// # Errors
     /// - `InUse` when another process, or another store of this one, has the directory.
@@ -212,7 +212,8 @@ impl Core {
             .map_err(|e| StorageError::io("start a thread of the store", &e))
     }
 
-    /// Makes everything durable and lets go of the directory. A second call waits for the first one.
+    /// Makes everything durable and lets go of the directory. A second call waits for the first
+    /// one.
     fn close(&self) -> Result<(), StorageError> {
         let mut threads = lock(&self.threads);
         self.schedule.stop();
@@ -291,7 +292,8 @@ impl Core {
         }
         let sequence = self.append(&mut record, shard)?;
         if let Err(error) = shard.apply(index, account, &batch.writes, sequence) {
-            // Logged but not applied: only a restart can bring the index in line with the log again.
+            // Logged but not applied: only a restart can bring the index in line with the log
+            // again.
             self.fail(format!("the index refused a batch: {error}"));
             return Err(StorageError::unavailable(error.context));
         }

@@ -1,9 +1,9 @@
 //! Finding where the log ends, and telling a torn tail from damage.
 //!
-//! After a power loss anything may be missing that had not been synced, in any order. After a crash of
-//! the process nothing is missing but the end of the last write. Both are cut off. Every record says how
-//! far the log was durable when it was written: where a record is unsound although something says that
-//! it was durable once, the disk has lost it, and that is reported instead.
+//! After a power loss anything may be missing that had not been synced, in any order. After a crash
+//! of the process nothing is missing but the end of the last write. Both are cut off. Every record
+//! says how far the log was durable when it was written: where a record is unsound although
+//! something says that it was durable once, the disk has lost it, and that is reported instead.
 
 use crate::files;
 use crate::segment::{HEADER, Reader, Segment, StoreId};
@@ -20,8 +20,8 @@ pub(crate) struct Tail {
     pub(crate) next: u64,
 }
 
-/// Finds the end of the log in `dir`, cuts off what follows it, and makes what is left durable. Segments
-/// that hold nothing behind `known` are not read: the caller knows that those are durable.
+/// Finds the end of the log in `dir`, cuts off what follows it, and makes what is left durable.
+/// Segments that hold nothing behind `known` are not read: the caller knows that those are durable.
 ///
 /// # Errors
 /// `Corrupt`, naming file and offset, when a record is damaged or gone that was durable once.
@@ -90,8 +90,8 @@ fn refuse_foreign(segment: &Segment, store: &StoreId) -> Result<(), StorageError
     }
 }
 
-/// Fails when something says that record `next` was durable: `known`, or what was written behind it.
-/// `rest` begins with the segment the log ends in; `end` stands where its sound records end.
+/// Fails when something says that record `next` was durable: `known`, or what was written behind
+/// it. `rest` begins with the segment the log ends in; `end` stands where its sound records end.
 fn refuse_damage(
     rest: &[Segment],
     end: Option<&Reader>,
@@ -126,8 +126,8 @@ fn refuse_damage(
     )))
 }
 
-/// Removes the segments of `gone`, newest first so that no gap can be left, ends the last one of `kept`
-/// at `offset`, and makes the result durable.
+/// Removes the segments of `gone`, newest first so that no gap can be left, ends the last one of
+/// `kept` at `offset`, and makes the result durable.
 fn drop_behind<'a>(
     dir: &Path,
     gone: &[Segment],

@@ -36,7 +36,8 @@ impl MetaHarness for Sled {
         Arc::into_inner(store).expect("nobody else has it")
     }
 
-    /// Opens what the file system holds while the store still runs, so that nothing its `Drop` does counts.
+    /// Opens what the file system holds while the store still runs, so that nothing its `Drop` does
+    /// counts.
     async fn crash_reopen(&self, store: Arc<SledStore>) -> SledStore {
         let copy = {
             let mut place = self.place.lock().unwrap();

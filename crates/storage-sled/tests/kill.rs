@@ -86,8 +86,8 @@ fn spawn_writer(dir: &std::path::Path) -> Child {
         .unwrap()
 }
 
-/// Lets the writer run until it has acknowledged `enough`, kills it, and gives the highest number each
-/// writer acknowledged.
+/// Lets the writer run until it has acknowledged `enough`, kills it, and gives the highest number
+/// each writer acknowledged.
 fn run_and_kill(dir: &std::path::Path, enough: u64) -> Vec<u64> {
     let mut child = spawn_writer(dir);
     let mut highest = vec![0; WRITERS as usize + 1];

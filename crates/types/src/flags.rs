@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The system flags of RFC 9051 2.3.2, as a bit set. `\Recent` is not stored: it belongs to a session.
+/// The system flags of RFC 9051 2.3.2, as a bit set. `\Recent` is not stored: it belongs to a
+/// session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Flags(pub u8);
 
@@ -66,8 +67,8 @@ pub enum FlagOp {
     Replace,
 }
 
-/// A user-defined flag (RFC 9051 2.3.2): an atom, compared without regard to letter case, shown in the
-/// case it was first written in.
+/// A user-defined flag (RFC 9051 2.3.2): an atom, compared without regard to letter case, shown in
+/// the case it was first written in.
 #[derive(Clone)]
 pub struct Keyword(Box<str>);
 

@@ -119,8 +119,8 @@ impl fmt::Debug for UidValidity {
     }
 }
 
-/// A modification sequence (RFC 7162 3.1.1): 1 ..= 2^63 - 1. A mailbox's HIGHESTMODSEQ is the number of
-/// the last entry of its journal.
+/// A modification sequence (RFC 7162 3.1.1): 1 ..= 2^63 - 1. A mailbox's HIGHESTMODSEQ is the
+/// number of the last entry of its journal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModSeq(NonZeroU64);
 

@@ -5,8 +5,9 @@ use std::fmt;
 /// The hierarchy separator of every mailbox name.
 pub const SEPARATOR: char = '/';
 
-/// A mailbox name as UTF-8. INBOX is spelled in capitals whatever its writer used (RFC 9051 5.1), also
-/// as the first level of a path; no empty level, no control character, bounded length and depth.
+/// A mailbox name as UTF-8. INBOX is spelled in capitals whatever its writer used (RFC 9051 5.1),
+/// also as the first level of a path; no empty level, no control character, bounded length and
+/// depth.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxName(Box<str>);
 
@@ -33,8 +34,8 @@ impl MailboxName {
         Self("INBOX".into())
     }
 
-    /// Checks and normalises `raw`. One trailing separator is dropped (RFC 9051 6.3.4: a client may say
-    /// that it means to create names below this one).
+    /// Checks and normalises `raw`. One trailing separator is dropped (RFC 9051 6.3.4: a client may
+    /// say that it means to create names below this one).
     pub fn new(raw: &str) -> Result<Self, InvalidName> {
         let raw = raw.strip_suffix(SEPARATOR).unwrap_or(raw);
         if raw.is_empty() {
@@ -43,7 +44,8 @@ impl MailboxName {
         if raw.len() > Self::MAX_LEN {
             return Err(InvalidName("mailbox name is too long"));
         }
-        // RFC 5198 2: no control characters in network text, nor the line separators that act as such.
+        // RFC 5198 2: no control characters in network text, nor the line separators that act as
+        // such.
         if raw
             .chars()
             .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
@@ -96,8 +98,8 @@ impl MailboxName {
             .is_some_and(|rest| rest.starts_with(SEPARATOR))
     }
 
-    /// This name with the prefix `from` replaced by `to`; `None` when it is neither `from` nor below it,
-    /// or when the result would not be a valid name.
+    /// This name with the prefix `from` replaced by `to`; `None` when it is neither `from` nor
+    /// below it, or when the result would not be a valid name.
     pub fn rebase(&self, from: &Self, to: &Self) -> Option<Self> {
         if self == from {
             return Some(to.clone());

@@ -3,8 +3,8 @@
 use crate::Uid;
 use std::fmt;
 
-/// A set of uids: sorted, disjoint, non-adjacent inclusive ranges. Its text form is the `uid-set` of
-/// RFC 9051 9 (`1:3,7`).
+/// A set of uids: sorted, disjoint, non-adjacent inclusive ranges. Its text form is the `uid-set`
+/// of RFC 9051 9 (`1:3,7`).
 #[derive(Clone, PartialEq, Eq, Default, Hash)]
 pub struct UidSet(Vec<(u32, u32)>);
 
@@ -19,7 +19,8 @@ impl UidSet {
         Self(vec![(a.get().min(b.get()), a.get().max(b.get()))])
     }
 
-    /// Normalises ranges given in any order, overlapping or not; the ends of a range may be swapped.
+    /// Normalises ranges given in any order, overlapping or not; the ends of a range may be
+    /// swapped.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (Uid, Uid)>) -> Self {
         let mut all: Vec<(u32, u32)> = ranges
             .into_iter()
@@ -187,13 +188,15 @@ mod tests {
         #[test]
         fn behaves_like_a_btree_set(a in prop::collection::vec(1u32..60, 0..30),
                                     b in prop::collection::vec(1u32..60, 0..30)) {
-            let (sa, sb): (BTreeSet<u32>, BTreeSet<u32>) = (a.iter().copied().collect(), b.iter().copied().collect());
+            let sa: BTreeSet<u32> = a.iter().copied().collect();
+            let sb: BTreeSet<u32> = b.iter().copied().collect();
             let mut ua = UidSet::new();
             for v in &a { ua.insert(uid(*v)); }
             let ub: UidSet = b.iter().map(|v| uid(*v)).collect();
             let flat = |s: &UidSet| s.iter().map(Uid::get).collect::<Vec<_>>();
             prop_assert_eq!(flat(&ua), sa.iter().copied().collect::<Vec<_>>());
-            prop_assert_eq!(flat(&ua.intersection(&ub)), sa.intersection(&sb).copied().collect::<Vec<_>>());
+            let both: Vec<u32> = sa.intersection(&sb).copied().collect();
+            prop_assert_eq!(flat(&ua.intersection(&ub)), both);
             prop_assert_eq!(flat(&ua.union(&ub)), sa.union(&sb).copied().collect::<Vec<_>>());
             for v in 1..61 { prop_assert_eq!(ua.contains(uid(v)), sa.contains(&v)); }
         }

@@ -1,4 +1,5 @@
-//! What several tests share: a reader of IMAP values that is as strict as the grammar of RFC 3501 9.
+//! What several tests share: a reader of IMAP values that is as strict as the grammar of RFC 3501
+//! 9.
 
 use message::{Digest, digest};
 
@@ -195,7 +196,10 @@ pub(crate) fn check_body(value: &Value, extended: bool) {
 }
 
 fn check_single(members: &[Value], extended: bool) -> &[Value] {
-    let is = |at: usize, name: &str| matches!(&members[at], Value::Text(t) if t.eq_ignore_ascii_case(name.as_bytes()));
+    let is = |at: usize, name: &str| {
+        let name = name.as_bytes();
+        matches!(&members[at], Value::Text(t) if t.eq_ignore_ascii_case(name))
+    };
     check_string(&members[0]);
     check_string(&members[1]);
     check_params(&members[2]);

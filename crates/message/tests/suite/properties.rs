@@ -211,7 +211,11 @@ fn check_fields(message: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_bytes(message in prop::collection::vec(any::<u8>(), 0..600)) {
@@ -224,7 +228,12 @@ proptest! {
     }
 
     #[test]
-    fn damaged_digests(message in mail(), at in any::<prop::sample::Index>(), with in any::<u8>(), cut in any::<bool>()) {
+    fn damaged_digests(
+        message in mail(),
+        at in any::<prop::sample::Index>(),
+        with in any::<u8>(),
+        cut in any::<bool>(),
+    ) {
         let mut encoded = digest(&message);
         let at = at.index(encoded.len());
         if cut {

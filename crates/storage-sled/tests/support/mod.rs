@@ -213,7 +213,8 @@ pub fn copy_tree(from: &Path, to: &Path) {
             copy_tree(&path, &target);
         } else {
             match fs::copy(&path, &target) {
-                // A file being replaced under a living store: its successor is copied under its name.
+                // A file being replaced under a living store: its successor is copied under its
+                // name.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => drop(result.unwrap()),
             }
