@@ -76,7 +76,7 @@ fn one_message_through_both_doors_and_a_crash() {
 
     let mut imap = ImapClient::login(server.imap(), "alice", PASSWORD);
     let left = delivered("alice", &arriving[4]);
-    assert_eq!(imap.bodies("INBOX"), [left.clone()]);
+    assert_eq!(imap.bodies("INBOX"), std::slice::from_ref(&left));
     let (status, rows) = state(&mut imap, "INBOX");
     assert!(status.contains("UIDNEXT 6"), "{status}");
     for part in ["UID 5", "\\Seen", "$Kept"] {
