@@ -72,7 +72,12 @@ pub(crate) fn run(peer: &mut dyn Peer, plan: &Plan) -> Measured {
         eprintln!("{:>8.1} s", from.elapsed().as_secs_f64());
         if let Err(error) = done {
             eprintln!("  failed: {error}");
-            for name in workload.names {
+            // What it measured before it failed counts.
+            for name in workload
+                .names
+                .iter()
+                .filter(|name| !bench.values.contains_key(*name))
+            {
                 failures.insert(*name, error.to_string());
             }
         } else if fills {
