@@ -30,7 +30,8 @@ pub(crate) trait Peer {
     fn root(&self) -> u32;
     /// A clean stop and a start on the same data.
     fn restart(&mut self) -> Result<()>;
-    /// Why so many connections in IDLE cannot be told of a delivery on this machine, if they cannot.
+    /// Why so many connections in IDLE cannot be told of a delivery on this machine, if they
+    /// cannot.
     fn idle_trouble(&self, connections: usize) -> Option<String> {
         let _ = connections;
         None
