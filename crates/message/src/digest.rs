@@ -11,7 +11,7 @@ use crate::content::token;
 use crate::date::{SentDate, sent_date};
 use crate::envelope::{MAX_ADDRESSES, envelope};
 use crate::fieldset::{self, FieldSet};
-use crate::header::{Field, fields, push_lines};
+use crate::header::{Field, ends_with_blank, fields, push_lines};
 use crate::ids::{message_id, message_ids};
 use crate::preview::preview;
 use crate::scan::{Kind, Node, Tree, scan};
@@ -80,6 +80,8 @@ pub(crate) const HAS_8BIT: u8 = 1 << 1;
 pub(crate) const HAS_NUL: u8 = 1 << 2;
 pub(crate) const REPLY_OR_FORWARD: u8 = 1 << 3;
 pub(crate) const HAS_MESSAGE_ID: u8 = 1 << 4;
+/// There is no blank line after the header, and so no body.
+pub(crate) const HEADER_ONLY: u8 = 1 << 5;
 
 /// Digests a message; never fails. `message` are the exact stored bytes (of more than 4 GiB, the
 /// first 4 are seen). The result can be longer than [`MAX_DIGEST`]; it grows with the header and
@@ -104,6 +106,7 @@ pub fn digest(message: &[u8]) -> Vec<u8> {
         (HAS_NUL, memchr(0, message).is_some()),
         (REPLY_OR_FORWARD, reply_or_forward),
         (HAS_MESSAGE_ID, message_id.is_some()),
+        (HEADER_ONLY, !ends_with_blank(tree.header(root))),
     ] {
         flags |= if set { flag } else { 0 };
     }
@@ -309,7 +312,7 @@ fn flags(node: &Node<'_>) -> u32 {
         Kind::Multipart => Entry::MULTIPART,
         Kind::Message => Entry::MESSAGE,
     };
-    let text = match node.media.is_kind("text") {
+    let text = match is_text(node) {
         true if charset::is_ascii_superset(node.media.charset().as_deref()) => {
             Entry::TEXT | Entry::ASCII_SUPERSET
         }
@@ -317,6 +320,13 @@ fn flags(node: &Node<'_>) -> u32 {
         false => 0,
     };
     kind | text | (encoding(node) as u32) << Entry::ENCODING
+}
+
+/// Whether a node has text of its own that people look for.
+// RFC 3501 6.4.4: other media types than TEXT and MESSAGE may be left out. What is a message but not
+// read as one, such as a delivery status, is text too.
+pub(crate) fn is_text(node: &Node<'_>) -> bool {
+    node.kind == Kind::Leaf && (node.media.is_kind("text") || node.media.is_kind("message"))
 }
 
 /// The transfer encoding of a node; Identity where none is given.

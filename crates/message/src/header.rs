@@ -75,9 +75,10 @@ pub fn header_len(message: &[u8]) -> usize {
 }
 
 /// Copies the fields called one of `names` (`keep`: HEADER.FIELDS) or none of them
-/// (HEADER.FIELDS.NOT), in message order with their own line ends, and a blank line. A last line
-/// that was cut off is ended.
-// RFC 3501 6.4.5: subsetting does not exclude the delimiting blank line.
+/// (HEADER.FIELDS.NOT), in message order with their own line ends, and the blank line if `header`
+/// ends with one. A last line that was cut off is ended.
+// RFC 3501 6.4.5: subsetting does not exclude the delimiting blank line, "except in the case of a
+// message which has no body and no blank line".
 pub fn filter_header(header: &[u8], names: &[&[u8]], keep: bool, out: &mut Vec<u8>) {
     for field in fields(header) {
         let named = !field.name.is_empty() && names.iter().any(|name| field.is(name));
@@ -85,7 +86,9 @@ pub fn filter_header(header: &[u8], names: &[&[u8]], keep: bool, out: &mut Vec<u
             push_lines(field.raw, out);
         }
     }
-    out.extend_from_slice(b"\r\n");
+    if ends_with_blank(header) {
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Copies whole lines, ending the last one if it is not.
@@ -119,6 +122,14 @@ pub(crate) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
 /// Octets of the first line of `bytes`, its LF included; 0 only when there is nothing.
 pub(crate) fn line_len(bytes: &[u8]) -> usize {
     memchr(b'\n', bytes).map_or(bytes.len(), |lf| lf + 1)
+}
+
+/// Whether a header block ends with an empty line.
+pub(crate) fn ends_with_blank(header: &[u8]) -> bool {
+    let rest = header
+        .strip_suffix(b"\r\n")
+        .or_else(|| header.strip_suffix(b"\n"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"\n"))
 }
 
 /// Whether `bytes` begin with an empty line.
@@ -215,15 +226,25 @@ mod tests {
 
     #[test]
     fn subset_keeps_order_and_ends_with_a_blank_line() {
-        let header = b"From x\r\nTo: a\r\nSubject: s\r\n t\r\nto: b\r\nDate: d";
+        let header = b"From x\r\nTo: a\r\nSubject: s\r\n t\r\nto: b\r\n\r\n";
         let mut out = Vec::new();
         filter_header(header, &[b"DATE", b"TO", b""], true, &mut out);
-        assert_eq!(out, b"To: a\r\nto: b\r\nDate: d\r\n\r\n");
+        assert_eq!(out, b"To: a\r\nto: b\r\n\r\n");
         out.clear();
         filter_header(header, &[b"DATE", b"TO"], false, &mut out);
         assert_eq!(out, b"From x\r\nSubject: s\r\n t\r\n\r\n");
         out.clear();
         filter_header(b"\r\n", &[b"DATE"], true, &mut out);
         assert_eq!(out, b"\r\n");
+        for (header, subset) in [
+            (&b"Date: d"[..], &b"Date: d\r\n"[..]),
+            (b"Date: d\nTo: x\n", b"Date: d\n"),
+            (b"Date: d\nTo: x\n\n", b"Date: d\n\r\n"),
+            (b"", b""),
+        ] {
+            out.clear();
+            filter_header(header, &[b"DATE"], true, &mut out);
+            assert_eq!(out, subset, "{}", header.escape_ascii());
+        }
     }
 }

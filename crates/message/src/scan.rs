@@ -312,21 +312,30 @@ impl<'a> Scanner<'a> {
     }
 
     /// Ends the leaf and all containers from `level` on.
-    fn close(&mut self, level: usize, end: Place) {
+    fn close(&mut self, level: usize, mut end: Place) {
         if let Some(leaf) = self.leaf.take() {
-            self.end(leaf, end);
+            end = self.end(leaf, end);
         }
         while self.open.len() > level {
             let Some(open) = self.open.pop() else { return };
-            self.end(open.node, end);
+            end = self.end(open.node, end);
         }
     }
 
-    fn end(&mut self, index: u32, end: Place) {
+    /// Ends an entity; the answer is where, so that what is around it does not end before it.
+    fn end(&mut self, index: u32, mut end: Place) -> Place {
         let Some(node) = self.nodes.get_mut(index as usize) else {
-            return;
+            return end;
         };
-        node.end = end.pos.max(node.body);
+        // The blank line after a header right before a delimiter is the line end that belongs to the
+        // delimiter as well.
+        if end.pos < node.body {
+            end = Place {
+                pos: node.body,
+                lfs: node.body_line,
+            };
+        }
+        node.end = end.pos;
         node.lines = end.lfs.saturating_sub(node.body_line);
         if node.kind != Kind::Leaf && node.first_child.is_none() {
             // RFC 3501 9: `body-type-mpart = 1*body`: a container without children has an empty
@@ -345,6 +354,7 @@ impl<'a> Scanner<'a> {
                 Mime::default(),
             );
         }
+        end
     }
 
     fn default_type(&self, parent: Option<u32>) -> MediaType<'a> {

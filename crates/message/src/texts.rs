@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use crate::charset;
 use crate::content::MediaType;
-use crate::digest::encoding;
+use crate::digest::{encoding, is_text};
 use crate::header::fields;
 use crate::needle::Needle;
-use crate::scan::{Kind, mime_fields, scan};
+use crate::scan::{mime_fields, scan};
 use crate::section::Entry;
 use crate::slice;
 use crate::transfer::TransferEncoding;
@@ -24,10 +24,7 @@ pub fn body_texts(message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
         if index > 0 && each_field(tree.header(node), f).is_break() {
             return;
         }
-        if node.kind == Kind::Leaf
-            && node.media.is_kind("text")
-            && part_text(tree.body(node), encoding(node), &node.media, f).is_break()
-        {
+        if is_text(node) && part_text(tree.body(node), encoding(node), &node.media, f).is_break() {
             return;
         }
     }

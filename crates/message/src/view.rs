@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::digest::{
-    Area, DIGEST_VERSION, HAS_8BIT, HAS_DATE, HAS_MESSAGE_ID, HAS_NUL, Head, REPLY_OR_FORWARD,
+    Area, DIGEST_VERSION, HAS_8BIT, HAS_DATE, HAS_MESSAGE_ID, HAS_NUL, HEADER_ONLY, Head,
+    REPLY_OR_FORWARD,
 };
 use crate::fieldset::{self, FieldSet};
 use crate::header::{Field, fields};
@@ -144,7 +145,7 @@ impl<'a> Digest<'a> {
         !self.left_out().intersects(set)
     }
 
-    /// Appends the lines of the fields in `set`, in message order, and a blank line: what
+    /// Appends the lines of the fields in `set`, in message order, and the blank line: what
     /// [`crate::filter_header`] would give. None, with nothing appended, when a field asked for was
     /// too long to keep.
     pub fn header_fields(&self, set: FieldSet, out: &mut Vec<u8>) -> Option<()> {
@@ -164,7 +165,9 @@ impl<'a> Digest<'a> {
             at += len;
         }
         out.extend_from_slice(crate::slice(lines, from, at));
-        out.extend_from_slice(b"\r\n");
+        if !self.flag(HEADER_ONLY) {
+            out.extend_from_slice(b"\r\n");
+        }
         Some(())
     }
 

@@ -166,3 +166,16 @@ fn sizes() {
         });
     }
 }
+
+#[test]
+fn a_message_without_a_body_ends_where_its_header_does() {
+    let message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: message/rfc822\r\n\r\n\r\n--b--\r\n";
+    for (part, text) in [
+        (Part::Whole, "\r\n"),
+        (Part::Header, "\r\n"),
+        (Part::Text, ""),
+    ] {
+        assert_eq!(section(message, &[1], part).as_deref(), Some(text));
+    }
+}

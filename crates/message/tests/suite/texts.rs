@@ -110,6 +110,19 @@ fn body_text_comes_decoded() {
 }
 
 #[test]
+fn messages_that_are_not_read_as_messages_are_text() {
+    let bounce = b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: message/delivery-status\r\n\r\nStatus: 5.1.1\r\n\r\n--b--\r\n";
+    assert_eq!(
+        pieces(bounce),
+        ["Content-Type: message/delivery-status", "Status: 5.1.1\r\n"]
+    );
+    with_digest(bounce, |digest| {
+        assert!(digest.body_contains(bounce, &Needle::new("status: 5")));
+    });
+}
+
+#[test]
 fn searching_with_a_digest_is_searching_the_pieces() {
     let encoded = digest(MIXED);
     let digest = Digest::parse(&encoded).unwrap();
@@ -166,14 +179,14 @@ fn keys_for_sort_and_thread() {
 
 #[test]
 fn kept_lines() {
-    let message = b"From: a@b\r\nReceived: x\r\nsubject: s\r\n folded\r\nFROM: c@d\nTo: e@f";
+    let message = b"From: a@b\r\nReceived: x\r\nsubject: s\r\n folded\r\nFROM: c@d\nTo: e@f\n\n";
     with_digest(message, |digest| {
         let set = FieldSet::resolve(["From", "Subject", "To"]).unwrap();
         let mut out = b"before".to_vec();
         assert_eq!(digest.header_fields(set, &mut out), Some(()));
         assert_eq!(
             out,
-            b"beforeFrom: a@b\r\nsubject: s\r\n folded\r\nFROM: c@d\nTo: e@f\r\n\r\n"
+            b"beforeFrom: a@b\r\nsubject: s\r\n folded\r\nFROM: c@d\nTo: e@f\n\r\n"
         );
         let mut seen = Vec::new();
         let from = FieldSet::resolve(["from"]).unwrap();

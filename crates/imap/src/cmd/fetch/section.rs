@@ -296,8 +296,6 @@ impl Body {
         let names: Vec<&[u8]> = fields.names.iter().map(Vec::as_slice).collect();
         if self.has_prefix() && !email.prefix().is_empty() {
             message::filter_header(email.prefix(), &names, fields.keep, &mut out);
-            // Its blank line does not end the header yet.
-            out.truncate(out.len().saturating_sub(2));
         }
         let kept = fields.kept.filter(|_| self.section.path.is_empty());
         let from_digest = kept.and_then(|set| email.digest()?.header_fields(set, &mut out));
