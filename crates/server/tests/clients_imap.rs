@@ -237,6 +237,11 @@ fn curl_puts_and_takes_octets_as_they_are() {
         .filter(|bytes| !bytes.contains(&0))
         .collect();
     sent.extend(Corpus::new(3).take(20));
+    let after_them = sent.iter().position(|message| {
+        let text = String::from_utf8_lossy(message);
+        text.contains("\nSubject: after them\r")
+    });
+    let after_them = after_them.unwrap() + 1;
     for (number, message) in sent.iter().enumerate() {
         let file = home.path().join("message");
         std::fs::write(&file, message).unwrap();
@@ -249,20 +254,22 @@ fn curl_puts_and_takes_octets_as_they_are() {
         );
     }
     assert_same("appended", &sent, &imap(&server).bodies("INBOX"));
+    let mut found = Vec::new();
+    for uid in 1..=sent.len() {
+        // Not the way it came.
+        let (tls, base) = &ways[uid % 3];
+        let args = ["-o", "found", &format!("{base}/INBOX;UID={uid}")];
+        curl(&home, &server, tls, &args);
+        found.push(std::fs::read(home.path().join("found")).unwrap());
+    }
+    assert_same("read", &sent, &found);
     for (tls, base) in &ways {
         let listed = curl(&home, &server, tls, &[&format!("{base}/")]);
         assert!(listed.contains("INBOX"), "{listed}");
-        let mut found = Vec::new();
-        for uid in 1..=sent.len() {
-            curl(
-                &home,
-                &server,
-                tls,
-                &["-o", "found", &format!("{base}/INBOX;UID={uid}")],
-            );
-            found.push(std::fs::read(home.path().join("found")).unwrap());
-        }
-        assert_same(base, &sent, &found);
+        let inbox = format!("{base}/INBOX");
+        let args = ["-X", "SEARCH SUBJECT \"after them\"", &inbox];
+        let found = curl(&home, &server, tls, &args);
+        assert_eq!(found.trim_end(), format!("* SEARCH {after_them}"));
     }
     verify(&server);
 }

@@ -1,5 +1,5 @@
-//! What is on disk before an answer is given, as the kernel saw it (DESIGN 3.4), and what the loss of
-//! sled's files costs: nothing.
+//! What is on disk before an answer is given, as the kernel saw it (DESIGN 3.4), and what the loss
+//! of sled's files costs: nothing.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;

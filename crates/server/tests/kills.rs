@@ -1,5 +1,5 @@
-//! `kill -9` at random moments of a busy life: what was acknowledged is there, what was deleted stays
-//! deleted, no UID means two things.
+//! `kill -9` at random moments of a busy life: what was acknowledged is there, what was deleted
+//! stays deleted, no UID means two things.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;

@@ -46,6 +46,9 @@ assert bodies(client, "Projects/2024") == [extra.read_bytes()]
 
 count = len(read)
 assert ok(client.select("INBOX")) == [str(count).encode()]
+numbers = " ".join(str(number + 1) for number in range(count)).encode()
+assert ok(client.search(None, "SUBJECT", '""')) == [numbers]
+assert ok(client.uid("SEARCH", "HEADER", "Message-ID", '"no such message"')) == [b""]
 ok(client.uid("COPY", "1:*", "Projects/2024"))
 ok(client.store("1:2", "+FLAGS", r"(\Deleted)"))
 assert len(ok(client.expunge())) == 2
