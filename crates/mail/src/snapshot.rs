@@ -64,6 +64,9 @@ pub(crate) struct Loaded {
     pub(crate) journal_bytes: usize,
 }
 
+/// How often a mailbox is read again because a snapshot was written meanwhile.
+const READS: usize = 64;
+
 /// Reads a mailbox: its snapshot and the journal behind it, up to the newest entry.
 pub(crate) async fn load(
     meta: &dyn MetaStore,
@@ -71,10 +74,28 @@ pub(crate) async fn load(
     mailbox: MailboxId,
     uid_validity: UidValidity,
 ) -> Result<Loaded, MailError> {
+    for _ in 0..READS {
+        let header = meta.get(account, &keys::snapshot(mailbox)).await?;
+        let loaded = load_once(meta, account, mailbox, uid_validity, header.as_ref()).await;
+        // A snapshot written meanwhile has moved chunks and journal under our hands.
+        if meta.get(account, &keys::snapshot(mailbox)).await? == header {
+            return loaded;
+        }
+    }
+    Err(crate::messages::contention())
+}
+
+async fn load_once(
+    meta: &dyn MetaStore,
+    account: AccountId,
+    mailbox: MailboxId,
+    uid_validity: UidValidity,
+    header: Option<&Bytes>,
+) -> Result<Loaded, MailError> {
     let mut view = View::empty(uid_validity);
     let mut saved = Saved::new();
-    if let Some(bytes) = meta.get(account, &keys::snapshot(mailbox)).await? {
-        let header = Header::decode(&bytes)?;
+    if let Some(bytes) = header {
+        let header = Header::decode(bytes)?;
         let damaged = || MailError::corrupt("damaged snapshot header");
         view.modseq = ModSeq::new(header.modseq).ok_or_else(damaged)?;
         view.uid_next = header.uid_next;
@@ -281,6 +302,14 @@ pub(crate) async fn vanished_since(
         return Ok(None);
     }
     let mut ranges = Vec::new();
+    // The journal first: a snapshot written meanwhile moves expunges from there to the other keys.
+    replay(meta, account, mailbox, since, |_, entry| {
+        if let Change::Expunged(uids) = entry.change {
+            ranges.extend(uids.ranges());
+        }
+        Ok(())
+    })
+    .await?;
     let mut assembler = Assembler::default();
     each(
         meta,
@@ -295,13 +324,6 @@ pub(crate) async fn vanished_since(
             Ok(())
         },
     )
-    .await?;
-    replay(meta, account, mailbox, since, |_, entry| {
-        if let Change::Expunged(uids) = entry.change {
-            ranges.extend(uids.ranges());
-        }
-        Ok(())
-    })
     .await?;
     Ok(Some(UidSet::from_ranges(ranges)))
 }

@@ -194,6 +194,18 @@ impl AccountInner {
         Ok(())
     }
 
+    /// Whether a round is worth its cost: while emails wait for the end of their grace period, the next
+    /// round is when the first of them may go.
+    fn is_due(&self, now: i64) -> bool {
+        let all = self
+            .mail
+            .dead()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let oldest = all.get(&self.id).and_then(|known| known.values().min());
+        oldest.is_none_or(|since| now - since >= self.mail.options().grace_seconds)
+    }
+
     /// Whether anything waits to be cleaned.
     async fn needs_cleaning(&self) -> Result<bool, MailError> {
         Ok(self
@@ -245,7 +257,7 @@ impl Mail {
     async fn sweep_account(&self, id: AccountId) -> Result<usize, MailError> {
         let account = self.account(id).await?;
         let account = &account.0;
-        if !account.needs_cleaning().await? {
+        if !account.needs_cleaning().await? || !account.is_due(crate::engine::now()) {
             return Ok(0);
         }
         let removed = account.clean(crate::engine::now()).await?;
