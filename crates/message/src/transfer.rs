@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter};
 
-use crate::header::line_len;
+use crate::slice;
 
 /// How the octets of a part are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,25 +124,52 @@ fn base64_slow<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
 /// Decodes quoted-printable (RFC 2045 6.7). A `=` that begins no code stays as it is.
 pub(crate) fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(line_len(rest));
-        rest = after;
-        // Rule 3: white space at the end of a line was added in transport.
-        let content = line.trim_ascii_end();
-        // Rule 5: a soft line break.
-        if let [content @ .., b'='] = content {
-            codes(content, &mut out);
+    // What is not copied yet.
+    let mut from = 0;
+    for at in memchr2_iter(b'=', b'\n', bytes) {
+        if at < from {
             continue;
         }
-        codes(content, &mut out);
-        match line {
-            [.., b'\r', b'\n'] => out.extend_from_slice(b"\r\n"),
-            [.., b'\n'] => out.push(b'\n'),
-            _ => {}
+        let after = slice(bytes, at + 1, bytes.len());
+        if bytes.get(at) == Some(&b'\n') {
+            let line = slice(bytes, from, at);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            // Rule 3: white space at the end of a line was added in transport.
+            if line.last().is_some_and(|&b| is_padding(b)) {
+                let ending = if bytes.get(at - 1) == Some(&b'\r') {
+                    1
+                } else {
+                    0
+                };
+                out.extend_from_slice(trim_padding(line));
+                from = at - ending;
+            }
+        } else if let [high, low, ..] = after
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            out.extend_from_slice(slice(bytes, from, at));
+            out.push(high << 4 | low);
+            from = at + 3;
+        } else {
+            let padding = after.iter().take_while(|&&b| is_padding(b)).count();
+            // Rule 5: a soft line break.
+            if matches!(after.get(padding), Some(b'\n') | None) {
+                out.extend_from_slice(slice(bytes, from, at));
+                from = (at + padding + 2).min(bytes.len());
+            }
         }
     }
+    out.extend_from_slice(trim_padding(slice(bytes, from, bytes.len())));
     out
+}
+
+fn is_padding(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\x0c')
+}
+
+fn trim_padding(line: &[u8]) -> &[u8] {
+    let padding = line.iter().rev().take_while(|&&b| is_padding(b)).count();
+    slice(line, 0, line.len() - padding)
 }
 
 /// Decodes the Q encoding of RFC 2047 4.2.
@@ -228,6 +255,32 @@ mod tests {
             );
         }
         assert_eq!(q_encoding(b"a_b=5F"), b"a b_");
+    }
+
+    /// Line by line, as the rules are written.
+    fn plainly(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for line in bytes.split_inclusive(|&b| b == b'\n') {
+            let content = line.trim_ascii_end();
+            if let [content @ .., b'='] = content {
+                codes(content, &mut out);
+                continue;
+            }
+            codes(content, &mut out);
+            match line {
+                [.., b'\r', b'\n'] => out.extend_from_slice(b"\r\n"),
+                [.., b'\n'] => out.push(b'\n'),
+                _ => {}
+            }
+        }
+        out
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn quoted_printable_is_the_same_line_by_line(text in "[=aA40 \\t\\r\\n]{0,40}") {
+            proptest::prop_assert_eq!(quoted_printable(text.as_bytes()), plainly(text.as_bytes()));
+        }
     }
 
     #[test]
