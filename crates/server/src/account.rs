@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
     let (config, request) = match command {
@@ -41,7 +41,7 @@ pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
     carry_out(&config, request).await
 }
 
-pub(crate) async fn verify(config: &PathBuf, contents: bool) -> Result<(), Failure> {
+pub(crate) async fn verify(config: &Path, contents: bool) -> Result<(), Failure> {
     carry_out(config, Request::Verify { contents }).await
 }
 

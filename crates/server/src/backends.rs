@@ -93,7 +93,7 @@ fn open(
         ..storage_sled::Options::default()
     };
     let meta = SledStore::open(&meta_dir(dir), options, &|p| {
-        progress.bytes(p.step, p.done, p.total)
+        progress.bytes(p.step, p.done, p.total);
     })
     .map_err(failed)?;
     let fsync = metrics.clone();
