@@ -1,15 +1,17 @@
 //! The IMAP front (DESIGN 4): one file per command or extension, one row each in [`registry`].
 //!
-//! A command's way: [`session`] reads it within [`Limits`], finds its [`spec::Spec`], gates and parses it; the
-//! command resolves the client's message set to uids by [`view`] and asks the engine; `view` tells what changed;
-//! `session` answers.
+//! A command's way: [`session`] reads it within [`Limits`], finds its [`spec::Spec`], gates and
+//! parses it; the command resolves the client's message set to uids by [`view`] and asks the
+//! engine; `view` tells what changed; `session` answers.
 //!
-//! Laws: sequence numbers exist in `view` alone. `grammar` and every `parse` are pure. Errors become text in
-//! [`refusal`] alone. What a client can make us keep is bounded by [`Limits`], before login narrowly.
+//! Laws: sequence numbers exist in `view` alone. `grammar` and every `parse` are pure. Errors
+//! become text in [`refusal`] alone. What a client can make us keep is bounded by [`Limits`],
+//! before login narrowly.
 //!
-//! A new extension is a file in `ext/` (the shape of `ext/unselect.rs`), a row in [`registry::EXTENSIONS`], and a
-//! dialogue in `tests/dialogues/rfcNNNN/` named after its section: malformed forms, read-only, success, and what a
-//! second session sees. What it adds to FETCH, SEARCH, STATUS or ENABLE stands in its row too.
+//! A new extension is a file in `ext/` (the shape of `ext/unselect.rs`), a row in
+//! [`registry::EXTENSIONS`], and a dialogue in `tests/dialogues/rfcNNNN/` named after its section:
+//! malformed forms, read-only, success, and what a second session sees. What it adds to FETCH,
+//! SEARCH, STATUS or ENABLE stands in its row too.
 #![forbid(unsafe_code)]
 
 mod cmd;

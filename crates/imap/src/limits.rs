@@ -13,15 +13,16 @@ pub struct Limits {
     pub line_before_login: usize,
     /// Sum of the literals of one command before login.
     pub literals_before_login: usize,
-    /// Longest non-synchronising literal that is refused and yet read to its end, so that the client
-    /// gets a tagged answer; beyond it the connection ends. Before login `line` takes its place.
+    /// Longest non-synchronising literal that is refused and yet read to its end, so that the
+    /// client gets a tagged answer; beyond it the connection ends. Before login `line` takes its
+    /// place.
     pub skip: u64,
     /// How long a client may be silent before it logs in.
     pub idle_before_login: Duration,
     /// The same afterwards. RFC 9051 5.4: at least 30 minutes.
     pub idle: Duration,
-    /// How often something is said in IDLE when nothing happens, so that network gear between us and
-    /// the client does not forget the connection.
+    /// How often something is said in IDLE when nothing happens, so that network gear between us
+    /// and the client does not forget the connection.
     pub keep_alive: Duration,
 }
 

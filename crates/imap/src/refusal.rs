@@ -1,4 +1,5 @@
-//! Why a command was not carried out, and what the client is told: the only place where errors become text.
+//! Why a command was not carried out, and what the client is told: the only place where errors
+//! become text.
 
 use crate::grammar::{BadSyntax, Emit};
 use bytes::BytesMut;
@@ -156,7 +157,8 @@ impl Refusal {
     }
 }
 
-/// Response text is one line of printable ASCII (RFC 9051 9: `text`), whatever a name in it contains.
+/// Response text is one line of printable ASCII (RFC 9051 9: `text`), whatever a name in it
+/// contains.
 fn one_line(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|c| (b' '..=b'~').contains(&c)) {
         return Cow::Borrowed(text);

@@ -1,5 +1,5 @@
-//! THE list: every extension, and the base protocol, one row each. Dispatch, CAPABILITY, ENABLE, the items of
-//! FETCH and STATUS, metric labels and the tests over all commands come from it.
+//! THE list: every extension, and the base protocol, one row each. Dispatch, CAPABILITY, ENABLE,
+//! the items of FETCH and STATUS, metric labels and the tests over all commands come from it.
 
 use crate::cmd::{self, fetch, search};
 use crate::ext;

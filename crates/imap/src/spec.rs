@@ -1,4 +1,5 @@
-//! What a command is: the row it has in the [registry](crate::registry), and the two things it can do.
+//! What a command is: the row it has in the [registry](crate::registry), and the two things it can
+//! do.
 
 use crate::cmd::fetch::FetchItem;
 use crate::cmd::search::SearchKey;
@@ -38,8 +39,8 @@ pub struct Effects(u8);
 impl Effects {
     /// Nothing special.
     pub const NONE: Self = Self(0);
-    /// Names or answers with sequence numbers: no EXPUNGE may be sent while it runs (RFC 9051 7.5.1). The
-    /// UID form of a command never has this effect.
+    /// Names or answers with sequence numbers: no EXPUNGE may be sent while it runs (RFC 9051
+    /// 7.5.1). The UID form of a command never has this effect.
     pub const USES_SEQ: Self = Self(1);
     /// Changes the selected mailbox: refused when that was opened by EXAMINE.
     pub const WRITES: Self = Self(2);
@@ -78,7 +79,8 @@ pub struct Spec {
     pub effects: Effects,
     /// Where it is written down: `RFC <number> <section>`.
     pub rfc: &'static [&'static str],
-    /// Reads its arguments, from the space behind the name to the end. `true`: it followed UID. Pure.
+    /// Reads its arguments, from the space behind the name to the end. `true`: it followed UID.
+    /// Pure.
     pub parse: fn(&mut Cursor<'_>, bool) -> Parsed<Box<dyn Run>>,
 }
 

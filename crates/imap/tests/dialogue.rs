@@ -1,5 +1,5 @@
-//! Runs every script in `dialogues/<rfc>/<section>_<what>.test` over the in-memory stores, each on a server of its
-//! own, and checks the store's invariants after each.
+//! Runs every script in `dialogues/<rfc>/<section>_<what>.test` over the in-memory stores, each on
+//! a server of its own, and checks the store's invariants after each.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Clients that mean harm or do not know better: each gets a clear answer or a bounded end, and nobody else notices.
+//! Clients that mean harm or do not know better: each gets a clear answer or a bounded end, and
+//! nobody else notices.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! SEARCH against a naive reading of the same mail: many messages, so that batches and threads matter.
+//! SEARCH against a naive reading of the same mail: many messages, so that batches and threads
+//! matter.
 
 mod common;
 

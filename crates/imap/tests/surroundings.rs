@@ -1,4 +1,5 @@
-//! What depends on the server around a session: TLS, policies, quota, a store in trouble, shutdown, metrics.
+//! What depends on the server around a session: TLS, policies, quota, a store in trouble, shutdown,
+//! metrics.
 
 mod common;
 

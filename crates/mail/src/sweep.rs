@@ -194,8 +194,8 @@ impl AccountInner {
         Ok(())
     }
 
-    /// Whether a round is worth its cost: while emails wait for the end of their grace period, the next
-    /// round is when the first of them may go.
+    /// Whether a round is worth its cost: while emails wait for the end of their grace period, the
+    /// next round is when the first of them may go.
     fn is_due(&self, now: i64) -> bool {
         let all = self
             .mail

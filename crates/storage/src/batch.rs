@@ -29,7 +29,8 @@ pub enum Write {
     Put(Bytes, Bytes),
     /// Removes the key; removing what is not there succeeds.
     Delete(Bytes),
-    /// Adds the link row `(blob, this account, email)`: the blob is alive. Adding it twice is one row.
+    /// Adds the link row `(blob, this account, email)`: the blob is alive. Adding it twice is one
+    /// row.
     Link(BlobHash, EmailId),
     /// Removes that row; removing what is not there succeeds.
     Unlink(BlobHash, EmailId),

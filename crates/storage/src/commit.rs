@@ -6,8 +6,8 @@ use std::pin::Pin;
 
 type Durable = Pin<Box<dyn Future<Output = Result<(), StorageError>> + Send>>;
 
-/// A batch that has been applied. Dropping the handle does not undo it: it becomes durable by itself
-/// within 100 ms (DESIGN 3.4).
+/// A batch that has been applied. Dropping the handle does not undo it: it becomes durable by
+/// itself within 100 ms (DESIGN 3.4).
 #[must_use = "await durable() before acknowledging, or drop it knowingly with relax()"]
 pub struct Commit(Option<Durable>);
 
@@ -17,8 +17,8 @@ impl Commit {
         Self(None)
     }
 
-    /// A commit that is durable once `durable` resolves. The backend makes it durable whether or not
-    /// the future is ever polled.
+    /// A commit that is durable once `durable` resolves. The backend makes it durable whether or
+    /// not the future is ever polled.
     pub fn pending(
         durable: impl Future<Output = Result<(), StorageError>> + Send + 'static,
     ) -> Self {

@@ -1,4 +1,5 @@
-//! One error type for everything below the mail engine: it says what went wrong and whether to try again.
+//! One error type for everything below the mail engine: it says what went wrong and whether to try
+//! again.
 
 use std::fmt;
 
@@ -11,7 +12,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request itself is wrong (a key too long, a range upside down): a bug of the caller.
     Invalid,
-    /// The store cannot serve now: disk full, I/O error, service away, read-only after a failed fsync.
+    /// The store cannot serve now: disk full, I/O error, service away, read-only after a failed
+    /// fsync.
     Unavailable,
     /// Stored bytes are not what was written: quarantine and report.
     Corrupt,
@@ -26,7 +28,8 @@ pub enum ErrorKind {
 pub struct StorageError {
     /// What kind of trouble.
     pub kind: ErrorKind,
-    /// What the store was doing and what it met, for the operator's log; never shown to mail clients.
+    /// What the store was doing and what it met, for the operator's log; never shown to mail
+    /// clients.
     pub context: String,
 }
 

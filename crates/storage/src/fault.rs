@@ -1,5 +1,6 @@
-//! Stores that fail on purpose: a wrapper around any store, and a switchboard that says which calls fail.
-//! The fronts are tested over it (`NO [UNAVAILABLE]`, `-ERR [SYS/TEMP]`, `451`, and nothing changed).
+//! Stores that fail on purpose: a wrapper around any store, and a switchboard that says which calls
+//! fail. The fronts are tested over it (`NO [UNAVAILABLE]`, `-ERR [SYS/TEMP]`, `451`, and nothing
+//! changed).
 
 use crate::rng::Rng;
 use crate::{
@@ -22,8 +23,9 @@ pub enum Call {
     Scan,
     /// [`MetaStore::commit`]: nothing has changed.
     Commit,
-    /// [`Commit::durable`]: the batch is applied, but could not be made durable. As the contract has it, the
-    /// meta store is read-only from then on, until [`Faults::heal`]. Counted at the commit, awaited or not.
+    /// [`Commit::durable`]: the batch is applied, but could not be made durable. As the contract
+    /// has it, the meta store is read-only from then on, until [`Faults::heal`]. Counted at the
+    /// commit, awaited or not.
     Durable,
     /// [`MetaStore::links`].
     Links,
@@ -41,8 +43,8 @@ pub enum Call {
     BlobVerify,
 }
 
-/// The switchboard: which calls fail, how, and whether they do now. Clones are handles to the same one, and
-/// one may serve several stores. A new one lets everything pass.
+/// The switchboard: which calls fail, how, and whether they do now. Clones are handles to the same
+/// one, and one may serve several stores. A new one lets everything pass.
 #[derive(Clone, Default)]
 pub struct Faults(Arc<Mutex<Plan>>);
 
@@ -97,9 +99,9 @@ impl Faults {
         Self::default()
     }
 
-    /// The `nth` call from now fails, once; 1 is the next. With `None` calls of every kind are counted
-    /// together: raising `nth` until [`injected`](Self::injected) stays 0 breaks an operation at each of its
-    /// steps in turn.
+    /// The `nth` call from now fails, once; 1 is the next. With `None` calls of every kind are
+    /// counted together: raising `nth` until [`injected`](Self::injected) stays 0 breaks an
+    /// operation at each of its steps in turn.
     pub fn fail_nth(&self, call: impl Into<Option<Call>>, nth: u64, kind: ErrorKind) {
         self.add(call.into(), When::After(nth.saturating_sub(1)), kind);
     }

@@ -1,5 +1,5 @@
-//! The storage contract: two small traits, their errors, an in-memory reference store, the conformance
-//! suite every backend passes, and a store that fails on purpose.
+//! The storage contract: two small traits, their errors, an in-memory reference store, the
+//! conformance suite every backend passes, and a store that fails on purpose.
 //!
 //! Nothing above this crate knows which backend it runs on, and no backend knows a protocol.
 #![forbid(unsafe_code)]

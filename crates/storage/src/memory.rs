@@ -1,5 +1,5 @@
-//! The reference stores: both contracts in their plainest form, in memory. Tests of the engine and of the
-//! fronts run on them, and the conformance suite measures every backend against them.
+//! The reference stores: both contracts in their plainest form, in memory. Tests of the engine and
+//! of the fronts run on them, and the conformance suite measures every backend against them.
 
 use crate::{
     Batch, BlobRef, BlobStore, Commit, Entry, Health, Link, MetaStore, Page, Precondition,
@@ -13,8 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 use types::{AccountId, BlobHash, EmailId};
 
-/// A [`MetaStore`] in memory. Clones are handles to the same store; a commit is as durable as it will
-/// ever be when `commit` returns.
+/// A [`MetaStore`] in memory. Clones are handles to the same store; a commit is as durable as it
+/// will ever be when `commit` returns.
 #[derive(Clone, Default)]
 pub struct MemoryMeta {
     state: Arc<RwLock<MetaState>>,
@@ -56,8 +56,8 @@ impl MemoryMeta {
         }
     }
 
-    // A panic in another test thread must not hide behind a poisoned lock: no method leaves the state
-    // half changed.
+    // A panic in another test thread must not hide behind a poisoned lock: no method leaves the
+    // state half changed.
     fn read(&self) -> RwLockReadGuard<'_, MetaState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -282,8 +282,8 @@ impl MemoryBlobs {
         self.write().blobs.retain(|_, stored| !stored.released);
     }
 
-    /// Spoils the stored bytes of a blob behind the store's back, so that reading it whole is `Corrupt`.
-    /// Whether the blob was there.
+    /// Spoils the stored bytes of a blob behind the store's back, so that reading it whole is
+    /// `Corrupt`. Whether the blob was there.
     pub fn damage(&self, hash: &BlobHash) -> bool {
         let mut state = self.write();
         let Some(stored) = state.blobs.get_mut(hash) else {

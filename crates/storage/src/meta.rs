@@ -1,4 +1,5 @@
-//! `MetaStore`: an ordered key-value store, partitioned by account, with atomic conditional batches.
+//! `MetaStore`: an ordered key-value store, partitioned by account, with atomic conditional
+//! batches.
 
 use crate::{Batch, Commit, Link, StorageError};
 use async_trait::async_trait;
@@ -10,8 +11,8 @@ pub type Entry = (Bytes, Bytes);
 
 /// Which keys of an account to read. `start..end`, ascending, or descending with `reverse`.
 ///
-/// The bounds are any bytes, empty ones and ones longer than a key may be included: they name places
-/// between keys.
+/// The bounds are any bytes, empty ones and ones longer than a key may be included: they name
+/// places between keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// First key that is included.
@@ -105,10 +106,10 @@ impl Watch {
         Self(receiver)
     }
 
-    /// Resolves at the first commit since the watch was made or since the last tick; several commits may
-    /// give one tick, none may go without. What was committed is visible when the tick comes. A tick
-    /// without a commit is allowed: who is woken looks, and may find nothing new. After the store was
-    /// closed a tick that is still due comes, then none ever again.
+    /// Resolves at the first commit since the watch was made or since the last tick; several
+    /// commits may give one tick, none may go without. What was committed is visible when the tick
+    /// comes. A tick without a commit is allowed: who is woken looks, and may find nothing new.
+    /// After the store was closed a tick that is still due comes, then none ever again.
     pub async fn tick(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -121,12 +122,12 @@ impl Watch {
 /// # Contract
 /// Each bullet is a case of the conformance suite.
 /// - Accounts are separate: the same key in two accounts names two values.
-/// - Keys are ordered as unsigned bytes. Keys of 1 to [`MAX_KEY`](crate::MAX_KEY) bytes and values of 0
-///   to [`MAX_VALUE`](crate::MAX_VALUE) bytes are taken; anything else is `Invalid` and changes nothing,
-///   in a `get` and in a precondition as well as in a write.
+/// - Keys are ordered as unsigned bytes. Keys of 1 to [`MAX_KEY`](crate::MAX_KEY) bytes and values
+///   of 0 to [`MAX_VALUE`](crate::MAX_VALUE) bytes are taken; anything else is `Invalid` and
+///   changes nothing, in a `get` and in a precondition as well as in a write.
 /// - What a commit wrote is seen by every later `get` and `scan` of any task of this process.
-/// - After a reopen everything that was durable is there, and every commit is there whole or not at all.
-///   If a commit is there, every commit of the same account before it is there too.
+/// - After a reopen everything that was durable is there, and every commit is there whole or not at
+///   all. If a commit is there, every commit of the same account before it is there too.
 #[async_trait]
 pub trait MetaStore: Send + Sync + 'static {
     /// The backend's name, for logs and metric labels.
@@ -157,18 +158,18 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// Applies a batch.
     /// - All writes are applied, or none.
-    /// - Preconditions are judged against the state before the batch, atomically with applying it: of two
-    ///   commits that both require the same absent key and put it, exactly one succeeds.
+    /// - Preconditions are judged against the state before the batch, atomically with applying it:
+    ///   of two commits that both require the same absent key and put it, exactly one succeeds.
     /// - When a precondition fails the answer is `Conflict` and nothing has changed.
     /// - `Equals` fails on an absent key, also for the empty value.
     /// - A later write of the batch to the same key wins.
-    /// - The returned handle resolves once the batch and all earlier ones are durable; dropped, the batch
-    ///   still becomes durable soon. It resolves also when the store was closed in between.
+    /// - The returned handle resolves once the batch and all earlier ones are durable; dropped, the
+    ///   batch still becomes durable soon. It resolves also when the store was closed in between.
     /// - Link rows are part of the batch and as atomic. They are no keys: `scan`, `accounts` and
     ///   preconditions do not see them.
     /// - A batch over the limits ([`Batch::check`]: keys, values, and
-    ///   [`MAX_BATCH`](crate::MAX_BATCH) bytes in all) is `Invalid`, whatever its preconditions, and
-    ///   nothing has changed.
+    ///   [`MAX_BATCH`](crate::MAX_BATCH) bytes in all) is `Invalid`, whatever its preconditions,
+    ///   and nothing has changed.
     /// - An empty batch succeeds and changes nothing; with preconditions it is a check of them.
     /// - On a read-only store the answer is `Unavailable` and nothing has changed.
     async fn commit(&self, account: AccountId, batch: Batch) -> Result<Commit, StorageError>;
@@ -176,7 +177,8 @@ pub trait MetaStore: Send + Sync + 'static {
     /// The link rows of a blob, at most `limit`, of all accounts, in order of account and email.
     async fn links(&self, blob: &BlobHash, limit: usize) -> Result<Vec<Link>, StorageError>;
 
-    /// Every account that holds at least one key, ascending, from `after` (exclusive), at most `limit`.
+    /// Every account that holds at least one key, ascending, from `after` (exclusive), at most
+    /// `limit`.
     async fn accounts(
         &self,
         after: Option<AccountId>,
@@ -189,9 +191,9 @@ pub trait MetaStore: Send + Sync + 'static {
     /// Whether this process alone can commit: then what it holds in memory is never stale.
     fn is_exclusive(&self) -> bool;
 
-    /// Rises by one at every start after which commits may be missing that were applied but not durable
-    /// when the store was last used (a power loss). 0 for stores that never lose applied commits. The same
-    /// after a clean close as before it; it never falls.
+    /// Rises by one at every start after which commits may be missing that were applied but not
+    /// durable when the store was last used (a power loss). 0 for stores that never lose applied
+    /// commits. The same after a clean close as before it; it never falls.
     fn generation(&self) -> u64;
 
     /// Whether the store takes writes now.

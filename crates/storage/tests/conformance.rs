@@ -1,5 +1,5 @@
-//! The reference stores pass the suite they are the reference of, and so do the stores that can fail on
-//! purpose as long as they do not.
+//! The reference stores pass the suite they are the reference of, and so do the stores that can
+//! fail on purpose as long as they do not.
 
 /// The place is the store opened last: what it held is what the next one opens with.
 mod meta {

@@ -27,7 +27,8 @@ impl Run for Delete {
         let account = cx.state.account()?.clone();
         let id = account.tree().find(&name).map(|folder| folder.id);
         account.delete(&name).await?;
-        // Who deletes the mailbox it has open knows where it stands: it is sent back instead of away.
+        // Who deletes the mailbox it has open knows where it stands: it is sent back instead of
+        // away.
         if let State::Selected(_, selection) = &cx.state
             && Some(selection.mailbox().id()) == id
         {

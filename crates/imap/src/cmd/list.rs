@@ -160,8 +160,8 @@ impl Run for List {
                 continue;
             }
             let below = self.chosen_below(&tree, name);
-            // RFC 5258 3.3: a name that is not chosen is told for the sake of one below that is, unless
-            // that one is told itself.
+            // RFC 5258 3.3: a name that is not chosen is told for the sake of one below that is,
+            // unless that one is told itself.
             if !self.chooses(&tree, name) && below != Below::Untold {
                 continue;
             }

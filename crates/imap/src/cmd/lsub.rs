@@ -35,8 +35,8 @@ impl Run for Lsub {
                 names.insert(name.clone(), true);
                 continue;
             }
-            // RFC 3501 6.3.9: with "%", a name above a subscribed one that the pattern does not reach is told
-            // as \Noselect.
+            // RFC 3501 6.3.9: with "%", a name above a subscribed one that the pattern does not
+            // reach is told as \Noselect.
             for above in name.ancestors().filter(|above| self.0.matches(above)) {
                 names.entry(above).or_insert(false);
             }

@@ -118,8 +118,8 @@ pub(crate) fn uid_set(set: &SequenceSet) -> Option<UidSet> {
     ))
 }
 
-/// The n-th number of one set with the n-th of the other, where both run on: of each such run the first
-/// and the last pair, which is all that matters.
+/// The n-th number of one set with the n-th of the other, where both run on: of each such run the
+/// first and the last pair, which is all that matters.
 fn samples(seqs: &[(u32, u32)], uids: &[(u32, u32)]) -> Vec<(u32, u32)> {
     let mut pairs = Vec::new();
     let ascending = |ranges: &[(u32, u32)]| -> Vec<(u32, u32)> {

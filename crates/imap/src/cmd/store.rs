@@ -5,7 +5,8 @@ use crate::grammar::MessageSet;
 use mail::FlagChange;
 use types::FlagOp;
 
-/// `store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"] SP store-att-flags`.
+/// `store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"] SP
+/// store-att-flags`.
 pub(crate) static SPEC: Spec = Spec {
     name: "STORE",
     uid: UidForm::Also,
@@ -84,7 +85,8 @@ impl Run for Store {
             .mailbox()
             .store(&uids, &self.change, since)
             .await?;
-        // RFC 9051 6.4.6: a message that is gone cannot be stored to; whoever named it by number is told.
+        // RFC 9051 6.4.6: a message that is gone cannot be stored to; whoever named it by number is
+        // told.
         let failed = selection.count(&uids) > stored.stored.len() + stored.modified.len();
         let modified = stored.modified;
         if self.unchanged_since.is_some() {
@@ -95,7 +97,8 @@ impl Run for Store {
         selection.stored(stored.stored, self.change, self.silent, self.uid);
         if !modified.is_empty() {
             let numbers = selection.numbers(&modified, self.uid);
-            // RFC 7162 3.1.3: OK if all failures are of this kind, and the client may try those again.
+            // RFC 7162 3.1.3: OK if all failures are of this kind, and the client may try those
+            // again.
             return Done::with(Code::Modified(numbers), "some messages had changed");
         }
         if failed && !self.uid {

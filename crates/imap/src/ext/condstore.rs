@@ -1,5 +1,5 @@
-//! CONDSTORE (RFC 7162 3.1): MODSEQ in FETCH, CHANGEDSINCE, UNCHANGEDSINCE, HIGHESTMODSEQ. The parts live with the
-//! commands they modify; this is the row, and what enabling does.
+//! CONDSTORE (RFC 7162 3.1): MODSEQ in FETCH, CHANGEDSINCE, UNCHANGEDSINCE, HIGHESTMODSEQ. The
+//! parts live with the commands they modify; this is the row, and what enabling does.
 
 use super::*;
 use crate::session::Enabled;
@@ -25,8 +25,8 @@ impl Session {
         self.announce_modseq(before);
     }
 
-    /// RFC 7162 3.1: a client that becomes aware of CONDSTORE while a mailbox is selected is told its
-    /// HIGHESTMODSEQ.
+    /// RFC 7162 3.1: a client that becomes aware of CONDSTORE while a mailbox is selected is told
+    /// its HIGHESTMODSEQ.
     pub fn announce_modseq(&mut self, before: Enabled) {
         if before.condstore || !self.enabled.condstore {
             return;

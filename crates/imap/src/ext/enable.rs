@@ -13,7 +13,8 @@ pub(crate) static EXTENSION: Extension = Extension {
 static SPEC: Spec = Spec {
     name: "ENABLE",
     uid: UidForm::No,
-    // RFC 5161 3.1 tells clients to enable before they select; those that do it later mean it no less.
+    // RFC 5161 3.1 tells clients to enable before they select; those that do it later mean it no
+    // less.
     states: States::LOGGED_IN,
     effects: Effects::NONE,
     rfc: &["RFC 5161 3.1", "RFC 9051 6.3.1"],

@@ -1,4 +1,5 @@
-//! QRESYNC (RFC 7162 3.2). The parts live where they act: SELECT's parameter in `cmd/select.rs`, VANISHED in `view.rs`.
+//! QRESYNC (RFC 7162 3.2). The parts live where they act: SELECT's parameter in `cmd/select.rs`,
+//! VANISHED in `view.rs`.
 
 use super::*;
 

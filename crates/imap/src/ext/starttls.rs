@@ -31,7 +31,8 @@ impl Run for StartTls {
         if cx.context.starttls.is_none() {
             return Err(Refusal::bad("TLS is not offered here"));
         }
-        // RFC 9051 6.2.1: nothing follows but the handshake; what the client has sent ahead is thrown away.
+        // RFC 9051 6.2.1: nothing follows but the handshake; what the client has sent ahead is
+        // thrown away.
         Ok(Done {
             code: None,
             text: "begin TLS now",

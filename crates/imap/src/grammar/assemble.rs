@@ -20,8 +20,8 @@ pub struct Bounds {
 /// What to do next.
 #[derive(Debug)]
 pub enum Next {
-    /// Read exactly so many octets and give them to [`Assembler::literal`]; when `synchronising`, invite the
-    /// client to send them first.
+    /// Read exactly so many octets and give them to [`Assembler::literal`]; when `synchronising`,
+    /// invite the client to send them first.
     Literal {
         /// Octets.
         len: usize,
@@ -93,9 +93,9 @@ impl Assembler {
             self.refused = self.unfit(len);
         }
         if let Some(unfit) = self.refused {
-            // RFC 9051 4.3: a client that waits for the continuation request and gets a tagged answer instead
-            // does not send the literal, nor the rest of the command. RFC 7888 4: one that does not wait has
-            // sent it already.
+            // RFC 9051 4.3: a client that waits for the continuation request and gets a tagged
+            // answer instead does not send the literal, nor the rest of the command. RFC 7888 4:
+            // one that does not wait has sent it already.
             return match synchronising {
                 true => Next::Refused(unfit),
                 false if len > self.bounds.skip => Next::HangUp,

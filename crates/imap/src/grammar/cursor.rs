@@ -10,8 +10,8 @@ pub struct BadSyntax(pub &'static str);
 /// What every rule of the grammar answers.
 pub type Parsed<T> = Result<T, BadSyntax>;
 
-/// A command as it was read: its text with the `{n}` of each literal still in it, followed by CRLF, and the
-/// literals beside it. No CRLF can stand anywhere else in the text.
+/// A command as it was read: its text with the `{n}` of each literal still in it, followed by CRLF,
+/// and the literals beside it. No CRLF can stand anywhere else in the text.
 #[derive(Clone, Default, Debug)]
 pub struct Command {
     /// The text, without the CRLF that ended the command.
@@ -20,8 +20,8 @@ pub struct Command {
     pub literals: Vec<Bytes>,
 }
 
-/// Reads a command from left to right. All rules either consume what they return or fail; a failed rule leaves
-/// the position undefined, except those whose name begins with `eat`, `peek` or `try`.
+/// Reads a command from left to right. All rules either consume what they return or fail; a failed
+/// rule leaves the position undefined, except those whose name begins with `eat`, `peek` or `try`.
 pub struct Cursor<'a> {
     rest: &'a [u8],
     literals: &'a [Bytes],
@@ -145,12 +145,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The literal whose `{n}` is next, if one is next. `literal8` (`~{n}`) is for the caller to ask for.
+    /// The literal whose `{n}` is next, if one is next. `literal8` (`~{n}`) is for the caller to
+    /// ask for.
     pub fn try_literal(&mut self) -> Parsed<Option<Bytes>> {
         if self.peek() != Some(b'{') {
             return Ok(None);
         }
-        // The assembler has checked form and length: a `{n}` that is followed by CRLF has its literal.
+        // The assembler has checked form and length: a `{n}` that is followed by CRLF has its
+        // literal.
         let close = memchr::memchr(b'}', self.rest).ok_or(BadSyntax("malformed literal"))?;
         let tail = self
             .rest
@@ -166,7 +168,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `quoted`, if a quote is next. 8-bit text is let through: passwords and search strings have it.
+    /// `quoted`, if a quote is next. 8-bit text is let through: passwords and search strings have
+    /// it.
     pub fn try_quoted(&mut self) -> Parsed<Option<Cow<'a, [u8]>>> {
         let Some(inner) = self.rest.strip_prefix(b"\"") else {
             return Ok(None);

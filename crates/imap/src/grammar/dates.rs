@@ -22,8 +22,8 @@ impl Cursor<'_> {
         Ok(days)
     }
 
-    /// `date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE`, as seconds
-    /// since 1970 UTC.
+    /// `date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE`, as
+    /// seconds since 1970 UTC.
     pub fn date_time(&mut self) -> Parsed<i64> {
         self.expect(b"\"", "expected a quoted date and time")?;
         let day = if self.eat(b" ") {
@@ -95,8 +95,8 @@ fn days_in_month(year: u32, month: u32) -> u32 {
     }
 }
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years begin in March here, so that the
-/// leap day is the last of its year.
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years begin in March here,
+/// so that the leap day is the last of its year.
 fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -123,7 +123,8 @@ fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// Writes `date-time` with its quotes, in UTC. Times outside the years 0 to 9999 are shown at their edge.
+/// Writes `date-time` with its quotes, in UTC. Times outside the years 0 to 9999 are shown at their
+/// edge.
 pub fn write_date_time(out: &mut Vec<u8>, seconds: i64) {
     // RFC 9051 9: date-year = 4DIGIT.
     let seconds = seconds.clamp(-62_167_219_200, 253_402_300_799);

@@ -6,8 +6,8 @@ use super::utf7;
 use std::borrow::Cow;
 use types::{InvalidName, MailboxName, SEPARATOR};
 
-/// A mailbox name as a client wrote it. Syntax is the parser's business; whether a mailbox may be called
-/// that is found out when the command runs, and is a NO, not a BAD.
+/// A mailbox name as a client wrote it. Syntax is the parser's business; whether a mailbox may be
+/// called that is found out when the command runs, and is a NO, not a BAD.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RawName {
     /// The name, or what is wrong with it.

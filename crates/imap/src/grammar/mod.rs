@@ -1,4 +1,5 @@
-//! Rules of the grammar that commands share (RFC 9051 9, RFC 3501 9). No I/O, no state: text in, values out, and back.
+//! Rules of the grammar that commands share (RFC 9051 9, RFC 3501 9). No I/O, no state: text in,
+//! values out, and back.
 
 pub mod assemble;
 pub mod cursor;

@@ -19,11 +19,12 @@ enum Token {
 }
 
 impl Pattern {
-    /// Reads `raw` in the context of `reference`; both in modified UTF-7. What is no name or longer than any
-    /// name matches nothing.
+    /// Reads `raw` in the context of `reference`; both in modified UTF-7. What is no name or longer
+    /// than any name matches nothing.
     pub fn new(reference: &[u8], raw: &[u8]) -> Self {
         let is_empty = raw.is_empty();
-        // RFC 9051 6.3.9: how the reference is used is up to the server; a rooted pattern stands alone.
+        // RFC 9051 6.3.9: how the reference is used is up to the server; a rooted pattern stands
+        // alone.
         let whole = match raw.strip_prefix(b"/") {
             Some(rooted) => rooted.to_vec(),
             None => [reference, raw].concat(),
@@ -56,7 +57,8 @@ impl Pattern {
         Self { tokens, is_empty }
     }
 
-    /// RFC 9051 6.3.9: an empty pattern asks for the hierarchy separator and the root of the reference.
+    /// RFC 9051 6.3.9: an empty pattern asks for the hierarchy separator and the root of the
+    /// reference.
     pub fn asks_for_separator(&self) -> bool {
         self.is_empty
     }

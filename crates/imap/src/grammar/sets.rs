@@ -1,4 +1,5 @@
-//! Message sets as the client wrote them. What they mean is known only where sequence numbers are: `view.rs`.
+//! Message sets as the client wrote them. What they mean is known only where sequence numbers are:
+//! `view.rs`.
 
 use super::cursor::{BadSyntax, Cursor, Parsed};
 use std::num::NonZeroU32;
@@ -26,7 +27,8 @@ pub enum MessageSet {
 }
 
 impl SequenceSet {
-    /// The ranges of a set without `*` (RFC 7162 7: `known-uids`), as numbers; `None` if there is a `*`.
+    /// The ranges of a set without `*` (RFC 7162 7: `known-uids`), as numbers; `None` if there is a
+    /// `*`.
     pub fn numbers(&self) -> Option<Vec<(u32, u32)>> {
         self.0
             .iter()

@@ -120,7 +120,8 @@ impl<'a> Cursor<'a> {
                 .find(|(_, n)| n.trim_start_matches('\\').eq_ignore_ascii_case(name));
             match flag {
                 Some((flag, _)) => found.flags = found.flags.union(flag),
-                // RFC 3501 2.3.2: clients cannot alter \Recent. Those that copy flags send it; it means nothing.
+                // RFC 3501 2.3.2: clients cannot alter \Recent. Those that copy flags send it; it
+                // means nothing.
                 None if name.eq_ignore_ascii_case("Recent") => {}
                 None => return Err(BadSyntax("unknown system flag")),
             }

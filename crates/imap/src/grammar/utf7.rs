@@ -57,8 +57,9 @@ fn sextet(bits: u32) -> u8 {
 /// Reads modified UTF-7.
 ///
 /// # Errors
-/// Octets outside printable ASCII, and anything an encoder would not have written: unfinished shifts, stray
-/// bits, shifted printable characters (two spellings of one name would be two mailboxes to a client).
+/// Octets outside printable ASCII, and anything an encoder would not have written: unfinished
+/// shifts, stray bits, shifted printable characters (two spellings of one name would be two
+/// mailboxes to a client).
 pub fn decode(raw: &[u8]) -> Result<String, BadSyntax> {
     let mut name = String::with_capacity(raw.len());
     let mut rest = raw;

@@ -59,7 +59,8 @@ pub trait Emit {
         }
     }
 
-    /// `mailbox`, in modified UTF-7. Always a string: clients are more at ease with quotes than without.
+    /// `mailbox`, in modified UTF-7. Always a string: clients are more at ease with quotes than
+    /// without.
     fn mailbox(&mut self, name: &MailboxName) -> &mut Self {
         if name.is_inbox() {
             return self.raw(b"INBOX");

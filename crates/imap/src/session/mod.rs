@@ -108,8 +108,8 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
     greeting.write(out);
     out.text(&session.deps.hostname).raw(b" Gatepost ready\r\n");
     let end = loop {
-        // A client that sends without pause gets no more than its share, and its answers leave before
-        // they pile up.
+        // A client that sends without pause gets no more than its share, and its answers leave
+        // before they pile up.
         tokio::task::coop::consume_budget().await;
         match session.command().await {
             Ok(Then::Continue) => {}

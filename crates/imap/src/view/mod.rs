@@ -1,8 +1,9 @@
-//! The client's picture of the selected mailbox. The only place that knows sequence numbers, and the only one
-//! that sends EXISTS, RECENT, EXPUNGE, VANISHED and unsolicited FETCH.
+//! The client's picture of the selected mailbox. The only place that knows sequence numbers, and
+//! the only one that sends EXISTS, RECENT, EXPUNGE, VANISHED and unsolicited FETCH.
 //!
-//! `told` is the view the client has been told about. Catching up is the difference between that and the
-//! newest view; while EXPUNGE is forbidden and there is something to expunge, `told` stays where it is.
+//! `told` is the view the client has been told about. Catching up is the difference between that
+//! and the newest view; while EXPUNGE is forbidden and there is something to expunge, `told` stays
+//! where it is.
 
 mod rows;
 mod tell;
@@ -121,8 +122,8 @@ impl Selection {
 
     // From the client's numbers to uids.
 
-    /// The uids a command means: the last moment a sequence number exists. Uids that the client has not been
-    /// told about are left out: it cannot mean them.
+    /// The uids a command means: the last moment a sequence number exists. Uids that the client has
+    /// not been told about are left out: it cannot mean them.
     ///
     /// # Errors
     /// A sequence number beyond the last message.
@@ -134,7 +135,8 @@ impl Selection {
     }
 
     fn resolve_uids(&self, set: &SequenceSet) -> UidSet {
-        // RFC 9051 9, seq-number: `*` is the largest uid in use; `n:*` includes it though n be larger.
+        // RFC 9051 9, seq-number: `*` is the largest uid in use; `n:*` includes it though n be
+        // larger.
         let Some(last) = self
             .told
             .len()
@@ -175,11 +177,13 @@ impl Selection {
                 _ => return Err(Refusal::bad("no message has that sequence number")),
             }
         }
-        // Between two known messages lie known messages only: the range of sequence numbers is one of uids.
+        // Between two known messages lie known messages only: the range of sequence numbers is one
+        // of uids.
         Ok(UidSet::from_ranges(ranges))
     }
 
-    /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is the last).
+    /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is
+    /// the last).
     pub fn known_uids(&self, set: &MessageSet) -> UidSet {
         let (MessageSet::Uid(set) | MessageSet::Seq(set)) = set;
         let last = self.told.uid_next().saturating_sub(1).max(1);
@@ -203,8 +207,8 @@ impl Selection {
         seqs.to_string()
     }
 
-    /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their newest
-    /// flags. Messages expunged meanwhile are still there.
+    /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their
+    /// newest flags. Messages expunged meanwhile are still there.
     pub fn rows(&self, uids: &UidSet) -> Rows {
         let positions = uids
             .ranges()

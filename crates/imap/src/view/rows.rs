@@ -41,7 +41,8 @@ impl Rows {
         self.recent.contains(uid)
     }
 
-    /// Replaces the content of `batch` by the next messages, at most `max`; `false` when none are left.
+    /// Replaces the content of `batch` by the next messages, at most `max`; `false` when none are
+    /// left.
     pub fn next_batch(&mut self, max: usize, batch: &mut Vec<(MsgSeq, Row)>) -> bool {
         batch.clear();
         while let Some((from, to)) = self.positions.get_mut(self.next) {

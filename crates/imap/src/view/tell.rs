@@ -54,8 +54,8 @@ impl Selection {
         out.raw(b"] Flags that can be kept\r\n");
     }
 
-    /// After STORE, or a FETCH that has told the flags itself: all of `uids` carry `change`. Silent, the
-    /// client is told only what it cannot know.
+    /// After STORE, or a FETCH that has told the flags itself: all of `uids` carry `change`.
+    /// Silent, the client is told only what it cannot know.
     pub fn stored(&mut self, uids: UidSet, change: FlagChange, silent: bool, with_uid: bool) {
         self.own.with_uid = with_uid;
         if silent {
@@ -242,8 +242,8 @@ impl Selection {
         Ok(())
     }
 
-    /// RFC 7162 3.2.10.1: VANISHED (EARLIER) for what was expunged after `since`, among `known` (all, if
-    /// `None`). `samples` are pairs of sequence number and uid the client knew.
+    /// RFC 7162 3.2.10.1: VANISHED (EARLIER) for what was expunged after `since`, among `known`
+    /// (all, if `None`). `samples` are pairs of sequence number and uid the client knew.
     ///
     /// # Errors
     /// The engine's, when the journal cannot be read.
@@ -328,7 +328,8 @@ fn above(uid: u32) -> Option<UidSet> {
     Some(UidSet::range(first, types::Uid::MAX))
 }
 
-/// Whether `now` is what `change` makes of `old`: then the client that asked for the change knows it.
+/// Whether `now` is what `change` makes of `old`: then the client that asked for the change knows
+/// it.
 fn is_result(old: &Row, change: &FlagChange, now: &Row, view: &View) -> bool {
     let bits = change
         .keywords

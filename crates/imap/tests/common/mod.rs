@@ -169,7 +169,8 @@ impl Server {
     }
 }
 
-/// `!` lines: `append mailbox [flag ...]` with a body; `fill n`: n small messages into INBOX; `shutdown`.
+/// `!` lines: `append mailbox [flag ...]` with a body; `fill n`: n small messages into INBOX;
+/// `shutdown`.
 impl Host for Server {
     async fn connect(&mut self, _session: &str) -> io::Result<Stream> {
         let stream = tokio::net::TcpStream::connect(self.address).await?;

@@ -1,4 +1,5 @@
-//! The list of all cases, by contract and file. A test of this file finds functions that are not listed.
+//! The list of all cases, by contract and file. A test of this file finds functions that are not
+//! listed.
 
 /// One named test per case of the [`MetaStore`](crate::MetaStore) contract, for a
 /// [`MetaHarness`](crate::conformance::MetaHarness). Attributes before the type go onto every test.

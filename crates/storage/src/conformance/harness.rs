@@ -19,7 +19,8 @@ const OPEN: &str = "the store is open";
 /// No case needs nearly as long; a store that never answers must fail, not hang.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// A place where one [`MetaStore`] lives: a temporary directory, a schema of its own, the store before.
+/// A place where one [`MetaStore`] lives: a temporary directory, a schema of its own, the store
+/// before.
 #[expect(async_fn_in_trait, reason = "run by block_on, never spawned")]
 pub trait MetaHarness: Sized + 'static {
     /// The backend under test.
@@ -33,10 +34,11 @@ pub trait MetaHarness: Sized + 'static {
 
     /// Ends the store without closing it, as when the process is killed, and opens what is left.
     ///
-    /// By default the only handle is dropped and the place opened again: enough for a store whose `Drop`
-    /// does nothing more than release it. A store that tidies up when dropped should override this, for
-    /// instance by opening a copy of its files taken while `store` still runs. Commits whose handles did
-    /// not resolve may be lost, as the contract allows; commits that were durable may not.
+    /// By default the only handle is dropped and the place opened again: enough for a store whose
+    /// `Drop` does nothing more than release it. A store that tidies up when dropped should
+    /// override this, for instance by opening a copy of its files taken while `store` still runs.
+    /// Commits whose handles did not resolve may be lost, as the contract allows; commits that were
+    /// durable may not.
     async fn crash_reopen(&self, store: Arc<Self::Store>) -> Self::Store {
         drop(Arc::into_inner(store).expect("a crash case holds the only handle"));
         self.open().await
@@ -62,12 +64,12 @@ pub trait BlobHarness: Sized + 'static {
         self.open().await
     }
 
-    /// Runs the collector as if every grace period were over: what was released is gone afterwards, to the
-    /// last byte. Thresholds below which collecting would not pay are to be set to nothing.
+    /// Runs the collector as if every grace period were over: what was released is gone afterwards,
+    /// to the last byte. Thresholds below which collecting would not pay are to be set to nothing.
     async fn collect(&self, store: &Self::Store);
 
-    /// Changes at least one stored byte of the blob that is `content`, behind the back of the open store.
-    /// [`damage_files`] does it for stores that keep bytes as they came in files.
+    /// Changes at least one stored byte of the blob that is `content`, behind the back of the open
+    /// store. [`damage_files`] does it for stores that keep bytes as they came in files.
     async fn damage(&self, store: &Self::Store, content: &Bytes);
 }
 
@@ -111,8 +113,8 @@ fn flip(dir: &Path, content: &[u8]) -> usize {
     flipped
 }
 
-/// What a case of the [`MetaStore`] contract works with: an open store, and short ways to use it that
-/// panic when the store refuses.
+/// What a case of the [`MetaStore`] contract works with: an open store, and short ways to use it
+/// that panic when the store refuses.
 pub struct MetaCase<H: MetaHarness> {
     harness: H,
     store: Option<Arc<H::Store>>,
@@ -197,8 +199,8 @@ impl<H: MetaHarness> MetaCase<H> {
     }
 }
 
-/// What a case of the [`BlobStore`] contract works with. It remembers what was put and not released, and
-/// that is checked again after the case.
+/// What a case of the [`BlobStore`] contract works with. It remembers what was put and not
+/// released, and that is checked again after the case.
 pub struct BlobCase<H: BlobHarness> {
     harness: H,
     store: Option<Arc<H::Store>>,
@@ -287,8 +289,8 @@ pub fn run_meta<H: MetaHarness>(case: impl AsyncFnOnce(&mut MetaCase<H>)) {
     });
 }
 
-/// Runs one case of the [`BlobStore`] contract, then checks all blobs that must be there, twice: as the case
-/// left the store, and opened again.
+/// Runs one case of the [`BlobStore`] contract, then checks all blobs that must be there, twice: as
+/// the case left the store, and opened again.
 pub fn run_blob<H: BlobHarness>(case: impl AsyncFnOnce(&mut BlobCase<H>)) {
     run(async {
         let harness = H::fresh().await;

@@ -1,4 +1,5 @@
-//! The conformance suite: every sentence of the two storage contracts as a test that any backend runs.
+//! The conformance suite: every sentence of the two storage contracts as a test that any backend
+//! runs.
 //!
 //! A backend joins with `storage = { workspace = true, features = ["conformance"] }` among its
 //! dev-dependencies, a harness, and one line in its `tests/conformance.rs`:
@@ -15,13 +16,13 @@
 //! storage::meta_conformance!(Sled);
 //! ```
 //!
-//! The line becomes one named `#[test]` per case, each on its own multi-threaded tokio runtime and with
-//! its own fresh place. After every case the store is closed and opened again, and must hold exactly what
-//! it held before. A backend that needs a service says so on every case:
+//! The line becomes one named `#[test]` per case, each on its own multi-threaded tokio runtime and
+//! with its own fresh place. After every case the store is closed and opened again, and must hold
+//! exactly what it held before. A backend that needs a service says so on every case:
 //! `storage::meta_conformance!(#[ignore = "needs TEST_POSTGRES_URL"] Postgres);`.
 //!
-//! Cases are listed once, in [`cases`]; [`META_CASES`] and [`BLOB_CASES`] are the same lists as data, so that
-//! `cargo xtask` can check that no backend runs fewer.
+//! Cases are listed once, in [`cases`]; [`META_CASES`] and [`BLOB_CASES`] are the same lists as
+//! data, so that `cargo xtask` can check that no backend runs fewer.
 
 #[doc(hidden)]
 pub mod blob;

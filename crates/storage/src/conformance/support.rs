@@ -34,8 +34,8 @@ pub(super) fn noise(seed: u64, length: usize) -> Bytes {
     bytes.into()
 }
 
-/// The seed of a random case: `GATEPOST_SEED` to repeat a failure, otherwise a new one. Printed, and shown
-/// by the test runner when the case fails.
+/// The seed of a random case: `GATEPOST_SEED` to repeat a failure, otherwise a new one. Printed,
+/// and shown by the test runner when the case fails.
 pub(super) fn seed() -> u64 {
     let seed = match std::env::var("GATEPOST_SEED") {
         Ok(text) => text.parse().expect("GATEPOST_SEED is a number"),

@@ -1,5 +1,5 @@
-//! Items answered from the digest made at delivery: ENVELOPE BODY BODYSTRUCTURE. Their bytes are stored as
-//! they are sent.
+//! Items answered from the digest made at delivery: ENVELOPE BODY BODYSTRUCTURE. Their bytes are
+//! stored as they are sent.
 
 use super::FetchItem;
 use super::plan::{Item, Message, Needs};

@@ -1,5 +1,5 @@
-//! FETCH: the command, its modifiers and its loop. What can be fetched is a table of [`FetchItem`]s, one row per
-//! data item, each in a file by family.
+//! FETCH: the command, its modifiers and its loop. What can be fetched is a table of
+//! [`FetchItem`]s, one row per data item, each in a file by family.
 
 mod content;
 mod digest;
@@ -17,8 +17,8 @@ use mail::FlagChange;
 use plan::Plan;
 use types::{FlagOp, Flags};
 
-/// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
-/// [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`.
+/// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP
+/// fetch-att) ")") [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`.
 pub(crate) static SPEC: Spec = Spec {
     name: "FETCH",
     uid: UidForm::Also,
@@ -166,8 +166,8 @@ impl Run for Fetch {
     }
 }
 
-/// RFC 3501 6.4.5: fetching a body sets `\\Seen`, and the flags are answered with it if that changed them.
-/// One change for all messages of the command.
+/// RFC 3501 6.4.5: fetching a body sets `\\Seen`, and the flags are answered with it if that
+/// changed them. One change for all messages of the command.
 async fn mark_seen(
     selection: &mut Selection,
     rows: Rows,

@@ -1,5 +1,5 @@
-//! What one FETCH needs of each message, and the loop that writes it: the next messages are read from the
-//! store while the ones before are being sent.
+//! What one FETCH needs of each message, and the loop that writes it: the next messages are read
+//! from the store while the ones before are being sent.
 
 use super::content::{Content, Loader};
 use crate::grammar::Emit;
@@ -57,8 +57,8 @@ pub trait Item: Send + Sync {
     /// Writes name and value.
     fn write(&self, message: &Message<'_>, out: &mut BytesMut);
 
-    /// Writes name and value where large values need not be copied. `at` is the item's place among the
-    /// items of its FETCH.
+    /// Writes name and value where large values need not be copied. `at` is the item's place among
+    /// the items of its FETCH.
     fn send(&self, message: &Message<'_>, _at: usize, wire: &mut Wire) {
         self.write(message, wire.buffer());
     }
@@ -85,7 +85,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// `uid`: of a UID FETCH. `modseq`: MODSEQ is answered whether or not it was asked for (CHANGEDSINCE).
+    /// `uid`: of a UID FETCH. `modseq`: MODSEQ is answered whether or not it was asked for
+    /// (CHANGEDSINCE).
     pub(crate) fn new(asked: Vec<Box<dyn Item>>, uid: bool, modseq: bool) -> Self {
         let mut items: Vec<Box<dyn Item>> = Vec::with_capacity(asked.len() + 2);
         // RFC 9051 6.4.9: UID FETCH answers the uid, asked for or not.
@@ -132,8 +133,8 @@ impl Plan {
     /// Answers every message of `rows`.
     ///
     /// # Errors
-    /// The connection, the store, or, after everything readable was answered, `CONTACTADMIN` when some
-    /// messages are damaged.
+    /// The connection, the store, or, after everything readable was answered, `CONTACTADMIN` when
+    /// some messages are damaged.
     pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
         let account = cx.state.account()?.clone();
         let retrieved = cx.deps.counters.retrieved.clone();

@@ -1,7 +1,8 @@
 //! BODY[section]<partial> and its older forms RFC822, RFC822.HEADER, RFC822.TEXT (RFC 3501 6.4.5).
 //!
-//! A message is served as its prefix (lines of this delivery alone) and its blob. Offsets in the digest
-//! count from the start of the blob, so the prefix is put in front wherever the outermost header is.
+//! A message is served as its prefix (lines of this delivery alone) and its blob. Offsets in the
+//! digest count from the start of the blob, so the prefix is put in front wherever the outermost
+//! header is.
 
 use super::FetchItem;
 use super::content::Content;

@@ -116,7 +116,8 @@ impl Answer<'_> {
         }
     }
 
-    // RFC 4731 3.2: with MIN or MAX alone it is that of the messages told, else the largest of all found.
+    // RFC 4731 3.2: with MIN or MAX alone it is that of the messages told, else the largest of all
+    // found.
     fn modseq_of(&self, options: &Options) -> Option<ModSeq> {
         if options.all || options.count {
             return largest(self.found);

@@ -72,7 +72,8 @@ pub(crate) static KEYS: &[SearchKey] = &[
 fn received(c: &mut Cursor<'_>, holds: fn(Ordering) -> bool) -> Parsed<Box<dyn Key>> {
     c.sp()?;
     Ok(Box::new(Number {
-        // RFC 3501 6.4.4: time and zone are disregarded. INTERNALDATE is told in UTC, and so is its day.
+        // RFC 3501 6.4.4: time and zone are disregarded. INTERNALDATE is told in UTC, and so is its
+        // day.
         of: |row| row.internal_date.div_euclid(DAY),
         than: c.date()?,
         holds,

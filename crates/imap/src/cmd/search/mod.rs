@@ -1,5 +1,5 @@
-//! SEARCH: the command, its loop and its answers. What can be searched for is a table of [`SearchKey`]s, one row
-//! per key, each in a file by family.
+//! SEARCH: the command, its loop and its answers. What can be searched for is a table of
+//! [`SearchKey`]s, one row per key, each in a file by family.
 
 mod answer;
 mod dates;

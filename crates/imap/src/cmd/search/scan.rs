@@ -1,5 +1,5 @@
-//! The loop of SEARCH: cheap keys first, and what they leave undecided is loaded and looked at in batches;
-//! the next batch is read while the one before is being scanned.
+//! The loop of SEARCH: cheap keys first, and what they leave undecided is loaded and looked at in
+//! batches; the next batch is read while the one before is being scanned.
 
 use super::key::{Candidate, Content, Cost};
 use super::program::Query;

@@ -1,5 +1,5 @@
-//! Keys that look for text: SUBJECT FROM TO CC BCC HEADER BODY TEXT. All compare decoded text without regard
-//! to case (RFC 3501 6.4.4).
+//! Keys that look for text: SUBJECT FROM TO CC BCC HEADER BODY TEXT. All compare decoded text
+//! without regard to case (RFC 3501 6.4.4).
 
 use super::key::{Candidate, Cost, Key};
 use super::{Charset, Cursor, Parsed, SearchKey};

@@ -170,7 +170,8 @@ pub async fn puts_win_against_the_collector<H: BlobHarness>(case: &mut BlobCase<
             for _ in 0..40 {
                 let blob = store.put(content.clone(), &origin()).await.expect("put");
                 store.release(&blob.hash).await.expect("release");
-                // The collector may take it here, or the put may find it: both must end the same way.
+                // The collector may take it here, or the put may find it: both must end the same
+                // way.
                 let blob = store.put(content.clone(), &origin()).await.expect("put");
                 tokio::task::yield_now().await;
                 let found: Bytes = store.get(&blob, 0..blob.size).await.expect("get");

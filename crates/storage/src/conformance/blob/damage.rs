@@ -42,7 +42,8 @@ pub async fn a_range_of_a_damaged_blob_is_sound_or_corrupt<H: BlobHarness>(case:
     for start in (0..100_000u32).step_by(10_000) {
         let range = start..start + 10_000;
         let sound = content.slice(range.start as usize..range.end as usize);
-        // The contract asks for no more than the format can tell: at most one byte differs, or it is told.
+        // The contract asks for no more than the format can tell: at most one byte differs, or it
+        // is told.
         match case.store().get(&blob, range).await {
             Ok(part) => {
                 let differ = part.iter().zip(&sound).filter(|(a, b)| a != b).count();

@@ -1,5 +1,5 @@
-//! The cases of the `BlobStore` contract, one file per method or subject. A function's name is the sentence
-//! it proves.
+//! The cases of the `BlobStore` contract, one file per method or subject. A function's name is the
+//! sentence it proves.
 
 pub mod collect;
 pub mod damage;

@@ -219,9 +219,9 @@ pub async fn pages_make_up_the_range<H: MetaHarness>(case: &mut MetaCase<H>) {
 }
 
 pub async fn runs_of_0xff_are_passed_in_both_directions<H: MetaHarness>(case: &mut MetaCase<H>) {
-    // There is no largest key below a bound that a tree could guess. sled 0.34 guesses four 0xff, and is
-    // lost if its leaf boundary is the bound and a whole leaf lies above the guess: hence groups larger
-    // than leaves, many of them, and values of changing length.
+    // There is no largest key below a bound that a tree could guess. sled 0.34 guesses four 0xff,
+    // and is lost if its leaf boundary is the bound and a whole leaf lies above the guess: hence
+    // groups larger than leaves, many of them, and values of changing length.
     const GROUPS: u8 = 120;
     for account in [A, AccountId(u64::MAX)] {
         let mut expected = Vec::new();
