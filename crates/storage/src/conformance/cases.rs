@@ -245,7 +245,10 @@ macro_rules! __expand_cases {
             &[$(stringify!($case)),*][..],
         )),*]
     };
-    (tests [$run:ident $contract:ident $attributes:tt $harness:ty] $($file:ident { $($case:ident)* })*) => {
+    (
+        tests [$run:ident $contract:ident $attributes:tt $harness:ty]
+        $($file:ident { $($case:ident)* })*
+    ) => {
         $($($crate::__conformance_test! { $attributes $run $harness, $contract $file $case })*)*
     };
 }
