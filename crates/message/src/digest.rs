@@ -323,8 +323,8 @@ fn flags(node: &Node<'_>) -> u32 {
 }
 
 /// Whether a node has text of its own that people look for.
-// RFC 3501 6.4.4: other media types than TEXT and MESSAGE may be left out. What is a message but not
-// read as one, such as a delivery status, is text too.
+// RFC 3501 6.4.4: other media types than TEXT and MESSAGE may be left out. What is a message but
+// not read as one, such as a delivery status, is text too.
 pub(crate) fn is_text(node: &Node<'_>) -> bool {
     node.kind == Kind::Leaf && (node.media.is_kind("text") || node.media.is_kind("message"))
 }

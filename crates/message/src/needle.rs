@@ -52,13 +52,15 @@ impl Needle {
     /// Whether the string is in `text`.
     pub fn is_in(&self, text: &str) -> bool {
         match &self.ascii {
-            Some(_) => self.is_in_ascii(text.as_bytes()) || self.is_across(text),
+            Some(_) => {
+                self.is_in_ascii(text.as_bytes()) || !text.is_ascii() && self.is_across(text)
+            }
             None => !text.is_ascii() && self.finder.find(fold(text).as_bytes()).is_some(),
         }
     }
 
-    /// Whether the string, being ASCII, is in `text` with a part of it folded from characters that are
-    /// not: `offe` in `Offé`, `fish` in `ﬁsh`.
+    /// Whether the string, being ASCII, is in `text` with a part of it folded from characters that
+    /// are not: `offe` in `Offé`, `fish` in `ﬁsh`.
     fn is_across(&self, text: &str) -> bool {
         let needle = self.folded.as_bytes();
         let Some((last, head)) = needle.split_last() else {
@@ -231,21 +233,22 @@ fn rarest(folded: &[u8]) -> (usize, usize) {
 
 /// Octets of the ASCII text from `at` on.
 fn ascii_len(text: &str, at: usize) -> usize {
-    const BLOCK: usize = 32;
+    const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
     let rest = text.as_bytes().get(at..).unwrap_or_default();
-    let (blocks, _) = rest.as_chunks::<BLOCK>();
-    // Without branches inside a block, so that the compiler makes vector code of it.
-    let plain = blocks
-        .iter()
-        .take_while(|block| block.iter().fold(0, |all, b| all | b) < 0x80)
-        .count();
-    let start = plain * BLOCK;
-    let tail = rest.get(start..).unwrap_or_default();
-    start + tail.iter().take_while(|b| b.is_ascii()).count()
+    let (words, tail) = rest.as_chunks();
+    let mut len = 0;
+    for word in words {
+        let bits = u64::from_le_bytes(*word) & NOT_ASCII;
+        if bits != 0 {
+            return len + bits.trailing_zeros() as usize / 8;
+        }
+        len += word.len();
+    }
+    len + tail.iter().take_while(|b| b.is_ascii()).count()
 }
 
-/// RFC 5051 2: each character to its simple title case, then decomposed. Titlecase differs from upper
-/// case only for letter pairs, which decompose; so upper case does as well on both sides.
+/// RFC 5051 2: each character to its simple title case, then decomposed. Titlecase differs from
+/// upper case only for letter pairs, which decompose; so upper case does as well on both sides.
 pub(crate) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -327,8 +327,8 @@ impl<'a> Scanner<'a> {
         let Some(node) = self.nodes.get_mut(index as usize) else {
             return end;
         };
-        // The blank line after a header right before a delimiter is the line end that belongs to the
-        // delimiter as well.
+        // The blank line after a header right before a delimiter is the line end that belongs to
+        // the delimiter as well.
         if end.pos < node.body {
             end = Place {
                 pos: node.body,

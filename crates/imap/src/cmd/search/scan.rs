@@ -12,8 +12,8 @@ use types::{ModSeq, Uid};
 
 /// Rows tested at once before others get a turn.
 const ROWS: usize = 4096;
-/// Email records read at once.
-const EMAILS: usize = 512;
+/// Email records read at once, in two halves side by side.
+const EMAILS: usize = 1024;
 /// Octets of messages read at once.
 const OCTETS: u64 = 2 << 20;
 /// From so many octets on, scanning is left to another thread.
@@ -143,7 +143,9 @@ impl Scan {
             return Ok(());
         }
         let ids: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
-        let emails = self.account.emails(&ids).await?;
+        let (first, second) = ids.split_at(ids.len() / 2);
+        let (first, second) = tokio::join!(self.account.emails(first), self.account.emails(second));
+        let emails = first?.into_iter().chain(second?);
         for ((seq, row), email) in rows.into_iter().zip(emails) {
             // Without a record the message was expunged long ago, and the client will be told so.
             let Some(email) = email else { continue };
