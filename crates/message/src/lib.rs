@@ -16,6 +16,7 @@ mod date;
 mod digest;
 mod envelope;
 mod fieldset;
+mod fold;
 mod header;
 mod html;
 mod ids;

@@ -47,8 +47,19 @@ pub fn header_contains(header: &[u8], needle: &Needle) -> bool {
 }
 
 impl Digest<'_> {
+    /// How many octets from the start of the message [`Digest::body_contains`] looks at, at most:
+    /// attachments at the end need not be read.
+    pub fn searched_len(&self) -> u32 {
+        let entries = (0..).map_while(|index| self.entry(index));
+        let looked_at = entries.map(|entry| match entry.is(Entry::TEXT) {
+            true => entry.end,
+            false => entry.body,
+        });
+        looked_at.max().unwrap_or(0)
+    }
+
     /// Whether `needle` is in one of the pieces [`body_texts`] gives for `message`, the message
-    /// that was digested. Faster, since the parts need not be found again, and ASCII text is not
+    /// that was digested or its first [`Digest::searched_len`] octets. Faster, since the parts need not be found again, and ASCII text is not
     /// looked at twice.
     pub fn body_contains(&self, message: &[u8], needle: &Needle) -> bool {
         let check = &mut |text: &str| found(needle, text);

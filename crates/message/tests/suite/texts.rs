@@ -123,6 +123,18 @@ fn messages_that_are_not_read_as_messages_are_text() {
 }
 
 #[test]
+fn attachments_at_the_end_are_not_looked_at() {
+    let message = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n\
+        Content-Type: image/png; name=x.png\r\n\r\nPNG PNG PNG\r\n--b--\r\nepilogue\r\n";
+    with_digest(message, |digest| {
+        let looked_at = &message[..digest.searched_len() as usize];
+        assert!(looked_at.ends_with(b"name=x.png\r\n\r\n"));
+        assert!(digest.body_contains(looked_at, &Needle::new("x.png")));
+    });
+    with_digest(b"", |digest| assert_eq!(digest.searched_len(), 0));
+}
+
+#[test]
 fn searching_with_a_digest_is_searching_the_pieces() {
     let encoded = digest(MIXED);
     let digest = Digest::parse(&encoded).unwrap();
@@ -143,6 +155,8 @@ fn searching_with_a_digest_is_searching_the_pieces() {
     ] {
         let needle = Needle::new(text);
         assert_eq!(digest.body_contains(MIXED, &needle), found, "{text}");
+        let looked_at = &MIXED[..digest.searched_len() as usize];
+        assert_eq!(digest.body_contains(looked_at, &needle), found, "{text}");
         assert_eq!(
             pieces(MIXED).iter().any(|piece| needle.is_in(piece)),
             found,

@@ -81,7 +81,7 @@ pub struct Candidate<'a> {
 pub enum Content {
     /// The header.
     Header(Bytes),
-    /// All of it.
+    /// All of it that body searches look at.
     Whole(Bytes),
 }
 
@@ -97,7 +97,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// All bytes, without the prefix; `None` when they are not loaded.
+    /// All bytes that body searches look at, without the prefix; `None` when they are not loaded.
     pub fn whole(&self) -> Option<&[u8]> {
         match self.content? {
             Content::Header(_) => None,

@@ -16,6 +16,8 @@ const ROWS: usize = 4096;
 const EMAILS: usize = 1024;
 /// Octets of messages read at once.
 const OCTETS: u64 = 2 << 20;
+/// Octets that are worth a read of their own to be left unread.
+const WORTHWHILE: u32 = 16 << 10;
 /// From so many octets on, scanning is left to another thread.
 const OFFLOAD: u64 = 64 << 10;
 
@@ -115,9 +117,17 @@ impl Scan {
 
     /// Octets that will be read of a message.
     fn size(&self, email: &Email) -> u64 {
-        match (self.cost, email.digest()) {
-            (Cost::Header, Some(digest)) => u64::from(digest.header_len()),
-            _ => u64::from(email.blob.size),
+        u64::from(self.needed(email).unwrap_or(email.blob.size))
+    }
+
+    /// How many octets of a message from its start are enough; `None` for all.
+    fn needed(&self, email: &Email) -> Option<u32> {
+        let digest = email.digest()?;
+        match self.cost {
+            Cost::Header => Some(digest.header_len()),
+            Cost::Body => Some(digest.searched_len())
+                .filter(|len| email.blob.size.saturating_sub(*len) >= WORTHWHILE),
+            Cost::Row | Cost::Digest => None,
         }
     }
 
@@ -171,18 +181,26 @@ impl Scan {
     /// Reads the bytes of messages; those that cannot be read are left out and counted.
     async fn load(&mut self, batch: Vec<Undecided>) -> Result<Vec<Undecided>, Refusal> {
         let mail = self.account.mail();
+        let whole: Vec<&Email> = batch
+            .iter()
+            .map(|undecided| &undecided.email)
+            .filter(|email| self.needed(email).is_none())
+            .collect();
+        let mut whole = match whole.is_empty() {
+            true => Vec::new(),
+            false => mail.contents(&whole).await,
+        }
+        .into_iter();
         let mut contents = Vec::with_capacity(batch.len());
-        if self.cost == Cost::Header {
-            for undecided in &batch {
-                let digest = undecided.email.digest();
-                let header = 0..digest.map_or(0, |digest| digest.header_len());
-                let content = mail.content_range(&undecided.email, header).await;
-                contents.push(content.map(Content::Header));
-            }
-        } else if !batch.is_empty() {
-            let emails: Vec<&Email> = batch.iter().map(|undecided| &undecided.email).collect();
-            let whole = mail.contents(&emails).await.into_iter();
-            contents.extend(whole.map(|content| content.map(Content::Whole)));
+        for undecided in &batch {
+            let content = match self.needed(&undecided.email) {
+                Some(len) => mail.content_range(&undecided.email, 0..len).await,
+                None => whole.next().unwrap_or_else(|| Err(unavailable())),
+            };
+            contents.push(content.map(|bytes| match self.cost {
+                Cost::Header => Content::Header(bytes),
+                _ => Content::Whole(bytes),
+            }));
         }
         let mut loaded = Vec::with_capacity(batch.len());
         for (mut undecided, content) in batch.into_iter().zip(contents) {
@@ -200,6 +218,10 @@ impl Scan {
         }
         Ok(loaded)
     }
+}
+
+fn unavailable() -> MailError {
+    MailError::new(MailErrorKind::Unavailable, "searching the messages failed")
 }
 
 fn is_damage(error: &MailError) -> bool {
@@ -246,7 +268,5 @@ async fn scan(query: Arc<Query>, batch: Vec<Undecided>) -> Result<Vec<Found>, Re
         return Ok(work(batch));
     }
     let found = tokio::task::spawn_blocking(move || work(batch)).await;
-    found.map_err(|_| {
-        MailError::new(MailErrorKind::Unavailable, "searching the messages failed").into()
-    })
+    found.map_err(|_| unavailable().into())
 }
