@@ -59,8 +59,8 @@ impl Digest<'_> {
     }
 
     /// Whether `needle` is in one of the pieces [`body_texts`] gives for `message`, the message
-    /// that was digested or its first [`Digest::searched_len`] octets. Faster, since the parts need not be found again, and ASCII text is not
-    /// looked at twice.
+    /// that was digested or its first [`Digest::searched_len`] octets. Faster, since the parts need
+    /// not be found again, and ASCII text is not looked at twice.
     pub fn body_contains(&self, message: &[u8], needle: &Needle) -> bool {
         let check = &mut |text: &str| found(needle, text);
         let entries = (0..).map_while(|index| Some((index, self.entry(index)?)));

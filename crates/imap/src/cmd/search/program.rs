@@ -225,3 +225,152 @@ fn decide(all: &[Query], m: &Candidate<'_>, settles: bool) -> Option<bool> {
     }
     known.then_some(!settles)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Parsed<String> {
+        let mut c = Cursor::of(text.as_bytes());
+        let query = parse(&mut c, &Charset::default())?;
+        c.end()?;
+        Ok(shape(&query))
+    }
+
+    /// Keys as their cost: r(ow), d(igest), h(eader), b(ody).
+    fn shape(query: &Query) -> String {
+        let join = |all: &[Query], with: &str| {
+            let shapes: Vec<String> = all.iter().map(shape).collect();
+            format!("({})", shapes.join(with))
+        };
+        match query {
+            Query::Key(key) => match key.cost() {
+                Cost::Row => "r",
+                Cost::Digest => "d",
+                Cost::Header => "h",
+                Cost::Body => "b",
+            }
+            .to_owned(),
+            Query::And(all) => join(all, "&"),
+            Query::Or(all) => join(all, "|"),
+            Query::Not(inner) => format!("!{}", shape(inner)),
+        }
+    }
+
+    #[test]
+    fn malformed_searches_are_refused() {
+        for text in [
+            "",
+            " ",
+            "(",
+            ")",
+            "()",
+            "(SEEN",
+            "SEEN)",
+            "SEEN  SEEN",
+            "SEEN ",
+            "( SEEN)",
+            "(SEEN )",
+            "NOT",
+            "NOT ",
+            "NOT NOT",
+            "OR",
+            "OR SEEN",
+            "OR SEEN ",
+            "OR(SEEN) SEEN",
+            "ORSEEN SEEN",
+            "SEENX",
+            "KEYWORD",
+            "KEYWORD (x)",
+            "UID",
+            "UID 0",
+            "1:",
+            "LARGER",
+            "LARGER -1",
+            "SMALLER 4294967296",
+            "BEFORE",
+            "BEFORE 1-Foo-2020",
+            "ON \"1-Jan-2020",
+            "OLDER 0",
+            "MODSEQ x",
+            "MODSEQ \"/flags/x\" 1",
+            "SUBJECT",
+            "SUBJECT ",
+            "SUBJECT \"",
+            "HEADER x",
+            "HEADER \"\" x",
+            "RETURN (ALL) SEEN",
+            "CHARSET utf-8 SEEN",
+        ] {
+            assert!(parsed(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_joined_as_written_and_chains_are_flat() {
+        for (text, expected) in [
+            ("SEEN", "r"),
+            ("((SEEN))", "r"),
+            ("seen SUBJECT x", "(r&d)"),
+            ("SEEN (BODY x (FROM x UID 1))", "(r&b&d&r)"),
+            ("OR SEEN BODY x", "(r|b)"),
+            ("OR OR SEEN BODY x OR 1 TEXT x", "(r|b|r|b)"),
+            ("OR (SEEN 1) NOT (SEEN 2)", "((r&r)|!(r&r))"),
+            ("NOT NOT NOT HEADER X-Other x", "!h"),
+            ("NOT OR SEEN SEEN SEEN", "(!(r|r)&r)"),
+            ("HEADER Subject x 1:5,* BODY \"\"", "(d&r&r)"),
+        ] {
+            assert_eq!(parsed(text), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_stays_open_until_it_matters() {
+        struct Fixed(Option<bool>);
+        impl Key for Fixed {
+            fn cost(&self) -> Cost {
+                Cost::Row
+            }
+            fn test(&self, _: &Candidate<'_>) -> Option<bool> {
+                self.0
+            }
+        }
+        let cases = [
+            (Some(true), Some(true), Some(true), Some(true)),
+            (Some(true), Some(false), Some(false), Some(true)),
+            (Some(false), Some(false), Some(false), Some(false)),
+            (Some(true), None, None, Some(true)),
+            (Some(false), None, Some(false), None),
+            (None, None, None, None),
+        ];
+        let row = mail::Row {
+            uid: Uid::FIRST,
+            flags: types::Flags::NONE,
+            keywords: 0,
+            modseq: types::ModSeq::FIRST,
+            size: 0,
+            crlf_extra: 0,
+            internal_date: 0,
+            saved: 0,
+            email: types::EmailId(1),
+            uidl: 1,
+        };
+        let message = Candidate {
+            row: &row,
+            recent: false,
+            email: None,
+            content: None,
+        };
+        let key = |value| Query::Key(Box::new(Fixed(value)));
+        for (a, b, and, or) in cases {
+            for (a, b) in [(a, b), (b, a)] {
+                let both = Query::and(vec![key(a), key(b)]);
+                assert_eq!(both.test(&message), and, "{a:?} and {b:?}");
+                let either = Query::or(key(a), key(b));
+                assert_eq!(either.test(&message), or, "{a:?} or {b:?}");
+                let not = and.map(|matches| !matches);
+                assert_eq!(Query::not(both).test(&message), not);
+            }
+        }
+    }
+}

@@ -98,7 +98,7 @@ impl Scan {
 
     /// The next messages that only their bytes can decide, with these; empty at the end.
     async fn next_batch(&mut self) -> Result<Vec<Undecided>, Refusal> {
-        while self.octets < OCTETS && !self.is_last_row_read {
+        while self.octets < OCTETS && self.waiting.len() < EMAILS && !self.is_last_row_read {
             self.test_rows().await?;
         }
         let mut batch = Vec::new();
