@@ -10,6 +10,7 @@
 //! | `log.rs`, `record.rs`, `segment.rs` | the log: appending, bytes of a record, bytes of a segment |
 //! | `group.rs` | one `fdatasync` for all who wait |
 //! | `db.rs`, `keys.rs` | sled (named nowhere else) and how rows map to its keys |
+//! | `recent.rs` | what was written lately, in memory, in front of sled |
 //! | `checkpoint.rs`, `export.rs` | bounding the replay; the sorted copy a rebuild starts from |
 //! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
