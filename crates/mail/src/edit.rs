@@ -29,6 +29,7 @@ pub(crate) struct Transaction<'a> {
     pub(crate) batch: Batch,
     edits: Vec<Edit>,
     now: i64,
+    pub(crate) marks_garbage: bool,
 }
 
 impl Edit {
@@ -111,6 +112,7 @@ impl<'a> Transaction<'a> {
             batch: Batch::new(),
             edits: Vec::new(),
             now: crate::engine::now(),
+            marks_garbage: false,
         }
     }
 
@@ -199,6 +201,7 @@ impl<'a> Transaction<'a> {
             Err(error) => return Err(error.into()),
         };
         writer.ids.committed();
+        writer.garbage |= self.marks_garbage;
         let durable = (durable || self.account.mail.options().strict) && !commit.is_durable();
         let mut news = Vec::with_capacity(self.edits.len());
         let mut hidden = Vec::new();

@@ -215,7 +215,7 @@ impl Selected {
                 modseq = tx.change(&self.mailbox, Change::Flagged(marked, mark.clone()))?;
             }
             if !uids.is_empty() {
-                tx.mark_garbage(&mut writer);
+                tx.mark_garbage(&writer);
                 modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
             }
             if let Some(pending) = tx.commit(&mut writer, true).await? {

@@ -23,10 +23,10 @@ const BATCH: usize = 4096;
 
 impl Transaction<'_> {
     /// Notes, with the commit that may orphan emails, that the account should be swept.
-    pub(crate) fn mark_garbage(&mut self, writer: &mut Writer) {
+    pub(crate) fn mark_garbage(&mut self, writer: &Writer) {
         if !writer.garbage {
             self.batch.put(keys::GARBAGE, &b""[..]);
-            writer.garbage = true;
+            self.marks_garbage = true;
         }
     }
 }
@@ -146,7 +146,13 @@ impl AccountInner {
             },
         )
         .await?;
-        drop(writer);
+        if dead.is_empty() && writer.garbage {
+            // Still under the lock: an expunge after this look sets the mark anew.
+            let mut batch = Batch::new();
+            batch.delete(keys::GARBAGE);
+            self.mail.meta().commit(self.id, batch).await?.relax();
+            writer.garbage = false;
+        }
         Ok(dead)
     }
 
@@ -215,20 +221,6 @@ impl AccountInner {
             .await?
             .is_some())
     }
-
-    async fn unmark_garbage(&self) -> Result<(), MailError> {
-        let mut writer = self.writer.lock().await;
-        let mut batch = Batch::new();
-        batch.delete(keys::GARBAGE);
-        writer.garbage = false;
-        self.mail
-            .meta()
-            .commit(self.id, batch)
-            .await?
-            .durable()
-            .await?;
-        Ok(())
-    }
 }
 
 impl Mail {
@@ -260,15 +252,7 @@ impl Mail {
         if !account.needs_cleaning().await? || !account.is_due(crate::engine::now()) {
             return Ok(0);
         }
-        let removed = account.clean(crate::engine::now()).await?;
-        let waiting = {
-            let dead = self.dead().lock().unwrap_or_else(PoisonError::into_inner);
-            dead.get(&id).is_some_and(|known| !known.is_empty())
-        };
-        if !waiting {
-            account.unmark_garbage().await?;
-        }
-        Ok(removed)
+        account.clean(crate::engine::now()).await
     }
 
     /// Releases blobs that no link row names any more.

@@ -265,3 +265,29 @@ async fn after_a_power_loss_modseqs_jump_past_what_may_have_been_announced() {
     );
     assert_sound(&mail).await;
 }
+
+#[tokio::test]
+async fn what_is_expunged_is_swept_and_its_bytes_released() {
+    let (meta, blobs) = (Arc::new(MemoryMeta::new()), Arc::new(MemoryBlobs::new()));
+    let options = Options {
+        grace_seconds: 0,
+        ..Options::default()
+    };
+    let mail = open(meta, blobs.clone(), options).await;
+    let info = mail.create_account("u", None).await.unwrap();
+    let account = mail.account(info.id).await.unwrap();
+    let inbox = id_of(&account, "INBOX");
+    let session = account.select(inbox).await.unwrap();
+    // Each round is a new expunge after a sweep that left nothing to do.
+    for round in 0..3 {
+        let one = message(&mail, text(&round.to_string())).await;
+        let uids = account.append(inbox, vec![one]).await.unwrap().uids;
+        assert_eq!(mail.sweep().await.unwrap(), 0);
+        session.expunge(&uids).await.unwrap();
+        assert_eq!(mail.sweep().await.unwrap(), 1);
+        assert_eq!(mail.sweep().await.unwrap(), 0);
+        blobs.collect();
+        assert_eq!(blobs.count(), 0);
+    }
+    assert_sound(&mail).await;
+}

@@ -86,7 +86,9 @@ impl Index {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        match self.shared.read().find(key) {
+        // The lock is let go before sled is asked: a slow read must not hold up commits.
+        let known = self.shared.read().find(key);
+        match known {
             Some(value) => Ok(value),
             None => self.shared.disk.get(key),
         }
@@ -94,7 +96,8 @@ impl Index {
 
     /// Whether `key` holds exactly `expected`; `None` means that it must be absent.
     pub(crate) fn holds(&self, key: &[u8], expected: Option<&[u8]>) -> Result<bool, StorageError> {
-        match self.shared.read().find(key) {
+        let known = self.shared.read().find(key);
+        match known {
             Some(value) => Ok(value.as_deref() == expected),
             None => self.shared.disk.holds(key, expected),
         }

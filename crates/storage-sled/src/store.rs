@@ -237,8 +237,10 @@ impl Core {
     fn abandon(&self) {
         let mut threads = lock(&self.threads);
         self.schedule.stop();
-        self.group.stop();
+        // A checkpoint under way waits for the sync thread: stopped first, that would look like a
+        // failing disk, and the next start like one after a power loss.
         join(threads.background.take());
+        self.group.stop();
         join(threads.sync.take());
         if self.take_index().is_some() {
             self.release();
