@@ -34,6 +34,8 @@ pub static EXTENSIONS: &[&Extension] = &[
 
 /// RFC 3501.
 static BASE: Extension = Extension {
+    rfc: "RFC 3501",
+    file: "crates/imap/src/cmd/mod.rs",
     capabilities: &[
         Capability::always("IMAP4rev1"),
         Capability {
@@ -82,30 +84,40 @@ static BASE: Extension = Extension {
 
 /// RFC 7888: non-synchronising literals, read by the session.
 static LITERAL_PLUS: Extension = Extension {
+    rfc: "RFC 7888",
+    file: "crates/imap/src/session/read.rs",
     capabilities: &[Capability::always("LITERAL+")],
     ..Extension::EMPTY
 };
 
 /// RFC 4959: the initial response of AUTHENTICATE.
 static SASL_IR: Extension = Extension {
+    rfc: "RFC 4959",
+    file: "crates/imap/src/cmd/authenticate.rs",
     capabilities: &[Capability::always("SASL-IR")],
     ..Extension::EMPTY
 };
 
 /// RFC 4315: UID EXPUNGE, APPENDUID and COPYUID, in their commands.
 static UIDPLUS: Extension = Extension {
+    rfc: "RFC 4315",
+    file: "crates/imap/src/cmd/copy.rs",
     capabilities: &[Capability::always("UIDPLUS")],
     ..Extension::EMPTY
 };
 
 /// RFC 3348: `\HasChildren`, told by LIST.
 static CHILDREN: Extension = Extension {
+    rfc: "RFC 3348",
+    file: "crates/imap/src/cmd/list.rs",
     capabilities: &[Capability::always("CHILDREN")],
     ..Extension::EMPTY
 };
 
 /// RFC 6154: the uses of mailboxes, told by LIST and given by CREATE.
 static SPECIAL_USE: Extension = Extension {
+    rfc: "RFC 6154",
+    file: "crates/imap/src/cmd/list.rs",
     capabilities: &[
         Capability::always("SPECIAL-USE"),
         Capability::always("CREATE-SPECIAL-USE"),
@@ -115,18 +127,24 @@ static SPECIAL_USE: Extension = Extension {
 
 /// RFC 5258: the options of LIST.
 static LIST_EXTENDED: Extension = Extension {
+    rfc: "RFC 5258",
+    file: "crates/imap/src/cmd/list.rs",
     capabilities: &[Capability::always("LIST-EXTENDED")],
     ..Extension::EMPTY
 };
 
 /// RFC 5819: STATUS as an option of LIST.
 static LIST_STATUS: Extension = Extension {
+    rfc: "RFC 5819",
+    file: "crates/imap/src/cmd/list.rs",
     capabilities: &[Capability::always("LIST-STATUS")],
     ..Extension::EMPTY
 };
 
 /// RFC 4731: the options of SEARCH, in its file.
 static ESEARCH: Extension = Extension {
+    rfc: "RFC 4731",
+    file: "crates/imap/src/cmd/search/answer.rs",
     capabilities: &[Capability::always("ESEARCH")],
     ..Extension::EMPTY
 };
@@ -226,6 +244,20 @@ mod tests {
                 );
                 assert!(words.next().is_some(), "{rfc}: no section");
             }
+        }
+    }
+
+    #[test]
+    fn every_extension_says_its_rfc_and_its_file() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        for extension in EXTENSIONS {
+            let name = extension.capabilities.first().map_or("?", |c| c.name);
+            assert!(!extension.rfc.is_empty(), "{name}: no RFC");
+            assert!(
+                root.join(extension.file).is_file(),
+                "{name}: {}",
+                extension.file
+            );
         }
     }
 

@@ -135,6 +135,10 @@ impl Done {
 
 /// What an extension, or the base protocol, adds. One row of the registry.
 pub struct Extension {
+    /// The text that defines it: `RFC <number>`, or the name of a draft.
+    pub rfc: &'static str,
+    /// Where the code is, from the root of the project.
+    pub file: &'static str,
     /// What CAPABILITY announces, and when. Empty: nothing.
     pub capabilities: &'static [Capability],
     /// Its commands.
@@ -152,6 +156,8 @@ pub struct Extension {
 impl Extension {
     /// A row without anything, to be completed by struct update.
     pub const EMPTY: Self = Self {
+        rfc: "",
+        file: "",
         capabilities: &[],
         commands: &[],
         fetch_items: &[],

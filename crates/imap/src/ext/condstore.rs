@@ -5,6 +5,8 @@ use super::*;
 use crate::session::Enabled;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 7162",
+    file: file!(),
     capabilities: &[Capability::always("CONDSTORE")],
     status_items: &[StatusItem {
         name: "HIGHESTMODSEQ",

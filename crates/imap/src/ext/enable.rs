@@ -4,6 +4,8 @@ use super::*;
 use crate::registry;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 5161",
+    file: file!(),
     capabilities: &[Capability::always("ENABLE")],
     commands: &[&SPEC],
     ..Extension::EMPTY

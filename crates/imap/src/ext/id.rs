@@ -3,6 +3,8 @@
 use super::*;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 2971",
+    file: file!(),
     capabilities: &[Capability::always("ID")],
     commands: &[&SPEC],
     ..Extension::EMPTY

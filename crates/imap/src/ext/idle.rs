@@ -4,6 +4,8 @@ use super::*;
 use net::{ConnState, WireError};
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 2177",
+    file: file!(),
     capabilities: &[Capability::always("IDLE")],
     commands: &[&SPEC],
     ..Extension::EMPTY

@@ -6,6 +6,8 @@ use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 6851",
+    file: file!(),
     capabilities: &[Capability::always("MOVE")],
     commands: &[&SPEC],
     ..Extension::EMPTY

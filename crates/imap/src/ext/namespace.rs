@@ -3,6 +3,8 @@
 use super::*;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 2342",
+    file: file!(),
     capabilities: &[Capability::always("NAMESPACE")],
     commands: &[&SPEC],
     ..Extension::EMPTY

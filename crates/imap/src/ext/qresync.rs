@@ -4,6 +4,8 @@
 use super::*;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 7162",
+    file: file!(),
     capabilities: &[Capability::always("QRESYNC")],
     // RFC 7162 3.2.3: enabling QRESYNC enables CONDSTORE.
     on_enable: Some(|enabled| {

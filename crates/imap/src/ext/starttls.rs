@@ -3,6 +3,8 @@
 use super::*;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 3501",
+    file: file!(),
     capabilities: &[Capability {
         name: "STARTTLS",
         when: When::StartTls,

@@ -3,6 +3,8 @@
 use super::*;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 8438",
+    file: file!(),
     capabilities: &[Capability::always("STATUS=SIZE")],
     status_items: &[StatusItem {
         name: "SIZE",

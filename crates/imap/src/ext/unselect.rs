@@ -3,6 +3,8 @@
 use super::*;
 
 pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 3691",
+    file: file!(),
     capabilities: &[Capability::always("UNSELECT")],
     commands: &[&SPEC],
     ..Extension::EMPTY

@@ -10,6 +10,8 @@ use std::cmp::Ordering;
 
 /// RFC 5032: OLDER and YOUNGER.
 pub(crate) static WITHIN: Extension = Extension {
+    rfc: "RFC 5032",
+    file: file!(),
     capabilities: &[Capability::always("WITHIN")],
     search_keys: &[&[
         SearchKey {
