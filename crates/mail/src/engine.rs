@@ -198,6 +198,13 @@ impl Mail {
     pub async fn close(&self) -> Result<(), MailError> {
         let blobs = self.0.blobs.close().await;
         self.0.meta.close().await?;
+        // Accounts hold the engine, and it holds them.
+        let mut accounts = self
+            .0
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        accounts.clear();
         Ok(blobs?)
     }
 

@@ -1,8 +1,9 @@
-//! The project's own tools: `cargo xtask test|tidy|rfc|conformance-count|bench`.
+//! The project's own tools: `cargo xtask test|tidy|rfc|conformance-count|fuzz|bench`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod conformance;
+mod fuzz;
 mod install;
 mod rfc;
 mod shell;
@@ -19,6 +20,9 @@ cargo xtask tidy [--fix PATH...]  crate edges, file and line length, leftovers;
                                   --fix breaks long comment lines below the paths
 cargo xtask rfc [--check]         write docs/RFC-MAP.md, or fail when it is out of date
 cargo xtask conformance-count     every backend runs every case of the conformance suite
+cargo xtask fuzz [--seconds N] [TARGET...]
+                                  every fuzz target for N seconds (60); wants a nightly
+                                  toolchain and cargo-fuzz (cargo install cargo-fuzz)
 cargo xtask bench [ARGS]          the workloads of the performance budget, beside Dovecot
                                   where it is installed; --help lists ARGS";
 
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(rest),
         Some("rfc") => rfc::run(rest),
         Some("conformance-count") => conformance::run(),
+        Some("fuzz") => fuzz::run(rest),
         Some("bench") => bench::run(rest),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
