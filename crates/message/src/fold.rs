@@ -1,11 +1,11 @@
-//! Case folding for comparison: i;unicode-casemap (RFC 5051).
+//! The preparation of strings by i;unicode-casemap (RFC 5051).
 
 use std::sync::LazyLock;
 
 use unicode_normalization::char::decompose_compatible;
 
-/// RFC 5051 2: each character to its simple title case, then decomposed. Titlecase differs from
-/// upper case only for letter pairs, which decompose; so upper case does as well on both sides.
+/// RFC 5051 2: each character to its simple title case, then decomposed. What comes out of the
+/// decomposition keeps its case: `ﬁ`, which has no title case, is `fi` and not `FI`.
 pub(crate) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -68,21 +68,38 @@ pub(crate) fn fold_char(c: char, out: &mut String) {
 }
 
 fn decompose(c: char, out: &mut String) {
-    let mut upper = c.to_uppercase();
-    // A mapping to several characters (`ß`) is no simple one.
-    let simple = if upper.len() == 1 {
-        upper.next().unwrap_or(c)
-    } else {
-        c
+    decompose_compatible(title(c), |c| out.push(c));
+}
+
+/// The simple title case of a character (UnicodeData.txt, field 14).
+fn title(c: char) -> char {
+    match c {
+        // Letter pairs, of which only the first is a capital.
+        '\u{1c4}'..='\u{1c6}' => '\u{1c5}',
+        '\u{1c7}'..='\u{1c9}' => '\u{1c8}',
+        '\u{1ca}'..='\u{1cc}' => '\u{1cb}',
+        '\u{1f1}'..='\u{1f3}' => '\u{1f2}',
+        // Georgian writes whole words in capitals or none.
+        '\u{10d0}'..='\u{10ff}' => c,
+        _ => {
+            let mut upper = c.to_uppercase();
+            match (upper.len(), upper.next()) {
+                (1, Some(upper)) => upper,
+                _ => with_iota(c),
+            }
+        }
+    }
+}
+
+/// Greek letters with an iota below: upper case makes two letters of them, title case one. All
+/// else that becomes several letters (`ß`) has no simple mapping.
+fn with_iota(c: char) -> char {
+    let offset = match c {
+        '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => 8,
+        '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => 9,
+        _ => 0,
     };
-    decompose_compatible(simple, |c| {
-        let mut upper = c.to_uppercase();
-        out.push(if upper.len() == 1 {
-            upper.next().unwrap_or(c)
-        } else {
-            c
-        });
-    });
+    char::from_u32(c as u32 + offset).unwrap_or(c)
 }
 
 /// Octets of the ASCII text from `at` on.
@@ -99,4 +116,50 @@ pub(crate) fn ascii_len(text: &str, at: usize) -> usize {
         len += word.len();
     }
     len + tail.iter().take_while(|b| b.is_ascii()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn title_case_then_decomposition() {
+        for (text, folded) in [
+            ("", ""),
+            ("aZ[`{", "AZ[`{"),
+            // RFC 5051 2: the example.
+            ("\u{1c4}", "Dz\u{30c}"),
+            ("\u{1c6}", "Dz\u{30c}"),
+            ("\u{1c5}", "Dz\u{30c}"),
+            ("\u{e9}", "E\u{301}"),
+            ("\u{df}", "\u{df}"),
+            ("\u{fb01}", "fi"),
+            ("\u{aa}", "a"),
+            ("\u{149}", "\u{2bc}n"),
+            ("\u{131}", "I"),
+            ("\u{b5}", "\u{39c}"),
+            ("\u{1f80}", "\u{391}\u{313}\u{345}"),
+            ("\u{1f88}", "\u{391}\u{313}\u{345}"),
+            ("\u{1fb3}", "\u{391}\u{345}"),
+            ("\u{1fbc}", "\u{391}\u{345}"),
+            ("\u{345}", "\u{399}"),
+            ("\u{10d0}", "\u{10d0}"),
+            ("\u{d55c}", "\u{1112}\u{1161}\u{11ab}"),
+            ("\u{ff41}\u{24d0}", "AA"),
+            ("\u{10428}", "\u{10400}"),
+            // Marks stay in their order.
+            ("a\u{301}\u{323}", "A\u{301}\u{323}"),
+        ] {
+            assert_eq!(fold(text), folded, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_string_is_folded_character_by_character(text in "\\PC{0,20}") {
+            let mut out = String::new();
+            text.chars().for_each(|c| fold_char(c.to_ascii_uppercase(), &mut out));
+            proptest::prop_assert_eq!(fold(&text), out);
+        }
+    }
 }

@@ -11,6 +11,7 @@
 
 mod address;
 mod charset;
+mod collation;
 mod content;
 mod date;
 mod digest;
@@ -36,6 +37,7 @@ mod words;
 
 pub use address::{Address, address_texts, addresses};
 pub use charset::decode_labelled;
+pub use collation::Collation;
 pub use date::{SentDate, sent_date};
 pub use digest::{DIGEST_VERSION, MAX_DIGEST, MAX_IDS, MAX_KEPT_LINES, digest};
 pub use fieldset::FieldSet;
