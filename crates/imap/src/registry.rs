@@ -28,6 +28,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::status_size::EXTENSION,
     &ESEARCH,
     &search::WITHIN,
+    &ext::comparator::EXTENSION,
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
 ];

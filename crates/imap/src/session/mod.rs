@@ -3,6 +3,7 @@
 
 mod read;
 
+use crate::ext::comparator::Comparator;
 use crate::grammar::{Command, Cursor, Emit};
 use crate::refusal::{Code, Refusal};
 use crate::spec::{Done, Effects, Run, Spec, States, Then};
@@ -79,6 +80,8 @@ pub struct Session {
     pub state: State,
     /// What the client has enabled.
     pub enabled: Enabled,
+    /// How texts are compared (RFC 5255 4.2: the active comparator).
+    pub comparator: Comparator,
     /// What all sessions share.
     pub deps: Arc<Deps>,
     /// About the connection.
@@ -94,6 +97,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         wire,
         state: State::Login,
         enabled: Enabled::default(),
+        comparator: Comparator::default(),
         deps,
         context,
         tag: Box::default(),

@@ -18,8 +18,19 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// `["RETURN" SP search-return-opts SP]`; `None` when it is not there.
+    pub(crate) fn parse_return(c: &mut Cursor<'_>) -> Parsed<Option<Self>> {
+        if !c.eat_word(b"RETURN") {
+            return Ok(None);
+        }
+        c.sp()?;
+        let options = Self::parse(c)?;
+        c.sp()?;
+        Ok(Some(options))
+    }
+
     /// `"(" [search-return-opt *(SP search-return-opt)] ")"`
-    pub(crate) fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
+    fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
         let mut options = Self::default();
         let words = c.list(true, |c| {
             if c.eat_word(b"MIN") {
@@ -43,7 +54,7 @@ impl Options {
 
 /// What was found and how it is told.
 pub(crate) struct Answer<'a> {
-    /// In the order of the mailbox.
+    /// In the order of the mailbox, or that of a SORT.
     pub(crate) found: &'a [Found],
     /// By uid, as opposed to sequence number.
     pub(crate) uid: bool,
@@ -60,9 +71,10 @@ impl Answer<'_> {
         }
     }
 
-    /// `"SEARCH" *(SP nz-number) [SP "(MODSEQ" SP mod-sequence-value ")"]`
-    pub(crate) async fn search(&self, wire: &mut Wire) -> Result<(), WireError> {
-        wire.buffer().raw(b"* SEARCH");
+    /// `word *(SP nz-number) [SP "(MODSEQ" SP mod-sequence-value ")"]`, with SEARCH or SORT as the
+    /// word.
+    pub(crate) async fn plain(&self, word: &[u8], wire: &mut Wire) -> Result<(), WireError> {
+        wire.buffer().raw(b"* ").raw(word);
         for found in self.found {
             wire.buffer().raw(b" ").num(self.number(found));
             wire.flush_if_over(MAX_PENDING).await?;

@@ -4,6 +4,7 @@ use crate::refusal::Refusal;
 use crate::view::Selection;
 use bytes::Bytes;
 use mail::{Email, Row, View};
+use message::Collation;
 use types::UidSet;
 
 /// One search key with its arguments.
@@ -61,6 +62,8 @@ pub struct Binding<'a> {
     pub selection: &'a Selection,
     /// The view the rows are of.
     pub view: &'a View,
+    /// How texts are compared (RFC 5255 4.2).
+    pub collation: Collation,
     /// Seconds since 1970 UTC.
     pub now: i64,
 }

@@ -10,11 +10,12 @@ mod scan;
 mod sets;
 mod text;
 
+pub(crate) use answer::{Answer, Options};
 pub(crate) use dates::WITHIN;
 pub(crate) use key::Key;
+pub(crate) use scan::Found;
 
 use super::*;
-use answer::{Answer, Options};
 use key::Binding;
 use program::Query;
 use scan::Scan;
@@ -76,51 +77,46 @@ impl Charset {
     }
 }
 
-struct Search {
+/// What messages are looked for: the part SEARCH has in common with SORT and THREAD.
+pub(crate) struct Criteria {
     uid: bool,
-    /// `None`: the answer is SEARCH, otherwise ESEARCH.
-    options: Option<Options>,
     charset: Charset,
     query: Query,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
-    c.sp()?;
-    let mut options = None;
-    if c.eat_word(b"RETURN") {
-        c.sp()?;
-        options = Some(Options::parse(c)?);
-        c.sp()?;
+impl Criteria {
+    /// `search-key *(SP search-key)` behind the name of a charset, `None` when it is not said.
+    pub(crate) fn parse(c: &mut Cursor<'_>, charset: Option<Vec<u8>>, uid: bool) -> Parsed<Self> {
+        let charset = charset.map_or_else(Charset::default, Charset);
+        Ok(Self {
+            uid,
+            query: program::parse(c, &charset)?,
+            charset,
+        })
     }
-    let mut charset = Charset::default();
-    if c.eat_word(b"CHARSET") {
-        c.sp()?;
-        charset = Charset(c.astring()?.to_vec());
-        c.sp()?;
-    }
-    let query = program::parse(c, &charset)?;
-    Ok(Box::new(Search {
-        uid,
-        options,
-        charset,
-        query,
-    }))
-}
 
-#[async_trait]
-impl Run for Search {
-    async fn run(mut self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+    /// Whether MODSEQ is among the keys (RFC 7162 3.1.5).
+    pub(crate) fn asks_modseq(&self) -> bool {
+        self.query.any(&|key| key.is_modseq())
+    }
+
+    /// The messages that match, in the order of the mailbox; the client is warned when some could
+    /// not be read.
+    ///
+    /// # Errors
+    /// An unknown charset, a sequence number beyond the last message, the store.
+    pub(crate) async fn find(mut self, cx: &mut Session) -> Result<Vec<Found>, Refusal> {
         if !self.charset.is_known() {
             return Err(Refusal::no(
                 Code::Word("BADCHARSET (UTF-8 US-ASCII ISO-8859-1 WINDOWS-1252)"),
                 "unknown charset",
             ));
         }
-        let asks_modseq = self.query.any(&|key| key.is_modseq());
         // RFC 7162 3.1: searching for MODSEQ is a CONDSTORE enabling command.
-        if asks_modseq {
+        if self.asks_modseq() {
             cx.enable_condstore();
         }
+        let collation = cx.comparator.collation;
         let account = cx.state.account()?.clone();
         let selection = cx.state.selection()?;
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
@@ -132,6 +128,7 @@ impl Run for Search {
         self.query.bind(&Binding {
             selection,
             view: rows.view(),
+            collation,
             now: now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),
         })?;
         let found = Scan::new(self.query, account, rows).run().await?;
@@ -142,13 +139,41 @@ impl Run for Search {
             Code::Word("CONTACTADMIN").write(out);
             out.raw(b"some messages cannot be read and were not searched\r\n");
         }
+        Ok(found.messages)
+    }
+}
+
+struct Search {
+    /// `None`: the answer is SEARCH, otherwise ESEARCH.
+    options: Option<Options>,
+    criteria: Criteria,
+}
+
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let options = Options::parse_return(c)?;
+    let mut charset = None;
+    if c.eat_word(b"CHARSET") {
+        c.sp()?;
+        charset = Some(c.astring()?.to_vec());
+        c.sp()?;
+    }
+    let criteria = Criteria::parse(c, charset, uid)?;
+    Ok(Box::new(Search { options, criteria }))
+}
+
+#[async_trait]
+impl Run for Search {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let (uid, modseq) = (self.criteria.uid, self.criteria.asks_modseq());
+        let found = self.criteria.find(cx).await?;
         let answer = Answer {
-            found: &found.messages,
-            uid: self.uid,
-            modseq: asks_modseq,
+            found: &found,
+            uid,
+            modseq,
         };
         match &self.options {
-            None => answer.search(&mut cx.wire).await?,
+            None => answer.plain(b"SEARCH", &mut cx.wire).await?,
             Some(options) => answer.esearch(options, &cx.tag, cx.wire.buffer()),
         }
         Done::ok("searched")

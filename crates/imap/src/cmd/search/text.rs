@@ -1,9 +1,11 @@
-//! Keys that look for text: SUBJECT FROM TO CC BCC HEADER BODY TEXT. All compare decoded text
-//! without regard to case (RFC 3501 6.4.4).
+//! Keys that look for text: SUBJECT FROM TO CC BCC HEADER BODY TEXT. All compare decoded text by
+//! the active comparator (RFC 5255 4.2), which disregards case unless the client chose otherwise
+//! (RFC 3501 6.4.4).
 
-use super::key::{Candidate, Cost, Key};
+use super::key::{Binding, Candidate, Cost, Key};
 use super::{Charset, Cursor, Parsed, SearchKey};
 use crate::grammar::BadSyntax;
+use crate::refusal::Refusal;
 use message::{Field, FieldSet, Needle};
 
 pub(crate) static KEYS: &[SearchKey] = &[
@@ -111,6 +113,11 @@ impl Key for Subject {
         Cost::Digest
     }
 
+    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+        self.0.collate(to.collation);
+        Ok(())
+    }
+
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         Some(self.0.is_in(m.email?.digest()?.subject()))
     }
@@ -155,6 +162,13 @@ impl Key for InField {
         }
     }
 
+    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+        if let Some(needle) = &mut self.needle {
+            needle.collate(to.collation);
+        }
+        Ok(())
+    }
+
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         let email = m.email?;
         if self.is_in(email.prefix()) {
@@ -182,6 +196,11 @@ struct Body {
 impl Key for Body {
     fn cost(&self) -> Cost {
         Cost::Body
+    }
+
+    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+        self.needle.collate(to.collation);
+        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
