@@ -133,7 +133,8 @@ impl Run for Fetch {
         if self.vanished && !cx.enabled.qresync {
             return Err(Refusal::bad("QRESYNC is not enabled"));
         }
-        let mut plan = Plan::new(self.items, self.uid, self.changed_since.is_some());
+        let (since, vanished) = (self.changed_since, self.vanished);
+        let mut plan = Plan::new(self.items, self.uid, since.is_some());
         // RFC 7162 3.1: asking for MODSEQ is a CONDSTORE enabling command.
         if plan.needs().contains(Needs::MODSEQ) {
             cx.enable_condstore();
@@ -156,9 +157,11 @@ impl Run for Fetch {
         plan.run(rows, cx).await?;
         // What it cost to bring a client up to date, as opposed to giving it mail to read.
         if plan.is_sync() {
-            let counter = match self.changed_since {
-                Some(_) => &cx.deps.counters.sync_condstore,
-                None => &cx.deps.counters.sync_full,
+            let counter = match (since, vanished) {
+                // RFC 7162 3.2.6: VANISHED belongs to QRESYNC.
+                (Some(_), true) => &cx.deps.counters.sync_qresync,
+                (Some(_), false) => &cx.deps.counters.sync_condstore,
+                (None, _) => &cx.deps.counters.sync_full,
             };
             counter.inc_by(cx.emitted() - before);
         }
