@@ -18,9 +18,10 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use crate::bench::Plan;
-use crate::peers::{Dovecot, Gatepost};
+use crate::peers::Gatepost;
 use crate::report::{Measured, Report};
 use crate::wire::Result;
+use testkit::Dovecot;
 
 /// Measures Gatepost beside Dovecot. Data lies in the temporary directory (TMPDIR).
 #[derive(Parser)]
@@ -105,7 +106,7 @@ fn run(args: &Args) -> Result<bool> {
         servers.push(bench::run(&mut gatepost, &plan));
     }
     if dovecot {
-        servers.push(bench::run(&mut Dovecot::start()?, &plan));
+        servers.push(bench::run(&mut peers::dovecot()?, &plan));
     }
     println!("{}", report::table(&servers));
     if let Some(path) = &args.json {

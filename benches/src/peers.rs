@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use tempfile::TempDir;
-use testkit::{Server, Settings};
+use testkit::{Dovecot, Server, Settings};
 
 use crate::clients::PASSWORD;
 use crate::wire::Result;
@@ -114,140 +111,41 @@ impl Peer for Gatepost {
 }
 
 /// Debian's Dovecot with `benches/peers/dovecot.conf`.
-pub(crate) struct Dovecot {
-    dir: TempDir,
-    ports: [u16; 3],
-    child: Option<Child>,
-}
-
-const DOVECOT: &str = "/usr/sbin/dovecot";
-
-impl Dovecot {
-    /// Whether Dovecot with IMAP, POP3 and LMTP is installed.
-    pub(crate) fn installed() -> bool {
-        let library = Path::new("/usr/lib/dovecot");
-        Path::new(DOVECOT).is_file()
-            && ["imap", "pop3", "lmtp"]
-                .iter()
-                .all(|program| library.join(program).is_file())
-    }
-
-    pub(crate) fn start() -> Result<Self> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::Builder::new()
-            .prefix("gatepost-bench-dovecot-")
-            .tempdir()?;
-        let path = dir.path();
-        let mut ports = [0; 3];
-        for port in &mut ports {
-            *port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        }
-        let config = include_str!("../peers/dovecot.conf")
-            .replace("@DIR@", &path.display().to_string())
-            .replace("@IMAP@", &ports[0].to_string())
-            .replace("@POP3@", &ports[1].to_string())
-            .replace("@LMTP@", &ports[2].to_string());
-        fs::write(path.join("dovecot.conf"), config)?;
-        let users: String = accounts()
-            .iter()
-            .map(|name| format!("{name}:{PASSWORD}\n"))
-            .collect();
-        fs::write(path.join("users"), users)?;
-        for name in ["run", "state", "mail"] {
-            fs::create_dir(path.join(name))?;
-        }
-        // The mail processes run as `nobody`.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
-        fs::set_permissions(path.join("mail"), fs::Permissions::from_mode(0o777))?;
-        let mut dovecot = Self {
-            dir,
-            ports,
-            child: None,
-        };
-        dovecot.spawn()?;
-        Ok(dovecot)
-    }
-
-    fn spawn(&mut self) -> Result<()> {
-        let child = Command::new(DOVECOT)
-            .arg("-F")
-            .arg("-c")
-            .arg(self.dir.path().join("dovecot.conf"))
-            .stdin(Stdio::null())
-            .spawn()?;
-        self.child = Some(child);
-        let until = Instant::now() + Duration::from_secs(20);
-        for port in self.ports {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                if Instant::now() > until {
-                    let log = fs::read_to_string(self.dir.path().join("dovecot.log"));
-                    return Err(
-                        format!("Dovecot does not start: {}", log.unwrap_or_default()).into(),
-                    );
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        let pid = child.id().to_string();
-        // Only SIGTERM lets the master take its children with it.
-        let _ = Command::new("kill").arg(&pid).status();
-        let until = Instant::now() + Duration::from_secs(20);
-        while child.try_wait().is_ok_and(|status| status.is_none()) {
-            if Instant::now() > until {
-                let _ = child.kill();
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn address(&self, index: usize) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[index]))
-    }
-}
-
-impl Drop for Dovecot {
-    fn drop(&mut self) {
-        self.stop();
-    }
+pub(crate) fn dovecot() -> Result<Dovecot> {
+    let users: Vec<_> = accounts()
+        .into_iter()
+        .map(|name| (name, PASSWORD.to_owned()))
+        .collect();
+    Ok(Dovecot::start(
+        include_str!("../peers/dovecot.conf"),
+        &users,
+    )?)
 }
 
 impl Peer for Dovecot {
     fn name(&self) -> String {
-        let output = Command::new(DOVECOT).arg("--version").output();
-        let said = output.map(|output| output.stdout).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        format!(
-            "dovecot {}",
-            said.split(' ').next().unwrap_or_default().trim()
-        )
+        Self::version()
     }
 
     fn imap(&self) -> SocketAddr {
-        self.address(0)
+        self.imap()
     }
 
     fn pop3(&self) -> SocketAddr {
-        self.address(1)
+        self.pop3()
     }
 
     fn lmtp(&self) -> SocketAddr {
-        self.address(2)
+        self.lmtp()
     }
 
     fn root(&self) -> u32 {
-        self.child.as_ref().map_or(0, Child::id)
+        self.pid()
     }
 
     fn restart(&mut self) -> Result<()> {
         self.stop();
-        self.spawn()
+        Ok(self.start_again()?)
     }
 
     /// Each of its processes watches the mailbox with an inotify instance of its own.

@@ -2,14 +2,13 @@
 //! configuration, busy ports, a store in use, health, metrics, signals.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod support;
+
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use support::{BINARY, http};
 use testkit::{ImapClient, Server, Settings};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_gatepost");
 
 fn gatepost(args: &[&str]) -> Output {
     Command::new(BINARY)
@@ -32,21 +31,6 @@ fn assert_refused(output: &Output, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{text:?} lacks {word:?}");
     }
-}
-
-fn http(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 fn config(dir: &Path, text: &str) -> String {

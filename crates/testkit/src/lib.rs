@@ -4,6 +4,7 @@
 //! - [`Server`]: the `gatepost` binary on loopback, on a directory of its own, killed and restarted
 //!   at will.
 //! - [`ImapClient`], [`Pop3Client`], [`LmtpClient`]: blocking clients that show every byte.
+//! - [`Dovecot`]: Debian's, beside it.
 //! - [`corpus`]: realistic messages from a seed; [`nasty`]: messages that break careless parsers.
 //! - [`programs`]: the mail clients from Debian that the tests run.
 //!
@@ -12,6 +13,7 @@
 
 pub mod corpus;
 pub mod dialogue;
+mod dovecot;
 mod imap;
 mod lines;
 mod lmtp;
@@ -20,6 +22,7 @@ mod pop3;
 pub mod programs;
 mod server;
 
+pub use dovecot::Dovecot;
 pub use imap::{ImapClient, Response};
 pub use lmtp::LmtpClient;
 pub use pop3::Pop3Client;

@@ -40,6 +40,22 @@ pub fn command(name: &str, home: &Path) -> Command {
     command
 }
 
+/// Where a library from npm or PyPI lies: `node_modules/...` or `python`.
+///
+/// # Panics
+/// When it is not there, saying what installs it.
+#[must_use]
+pub fn library(path: &str) -> PathBuf {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/clients");
+    let path = home.join(path);
+    assert!(
+        path.exists(),
+        "{} is not installed: run cargo xtask test",
+        path.display()
+    );
+    path
+}
+
 /// Runs to the end, at most `limit`, and returns what it printed.
 ///
 /// # Panics

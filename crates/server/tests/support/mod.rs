@@ -5,8 +5,11 @@ pub(crate) mod ledger;
 pub(crate) mod trace;
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use testkit::corpus::Corpus;
 use testkit::{LmtpClient, Server};
 
@@ -174,6 +177,29 @@ pub(crate) fn write_private(path: &Path, text: &str) {
 /// Whether the tests run as root: some clients then insist on another user.
 pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// The answer to a GET, its head included.
+pub(crate) fn http(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The value of a series of the server's metrics; 0 when there is none.
+pub(crate) fn metric(server: &Server, series: &str) -> f64 {
+    let page = http(server.http(), "/metrics");
+    let line = page.lines().find_map(|line| line.strip_prefix(series));
+    line.map_or(0.0, |value| value.trim().parse().unwrap())
 }
 
 /// Everything the server keeps is as it should be, and the bytes are what their hashes say.
