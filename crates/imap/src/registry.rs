@@ -31,6 +31,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::comparator::EXTENSION,
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
+    &ext::compress::EXTENSION,
 ];
 
 /// RFC 3501.

@@ -109,6 +109,8 @@ pub enum Then {
     Continue,
     /// The TLS handshake.
     StartTls,
+    /// Compression, in both directions (RFC 4978).
+    Compress,
     /// The end of the connection.
     Close,
 }

@@ -105,6 +105,11 @@ impl Conn {
         self.tls.is_some()
     }
 
+    /// Whether a layer lies over it.
+    pub(crate) fn is_layered(&self) -> bool {
+        matches!(self.stream, Stream::Layered(_))
+    }
+
     /// Version and cipher, when encrypted.
     pub fn tls_info(&self) -> Option<TlsInfo> {
         self.tls

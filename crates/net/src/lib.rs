@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod conn;
+mod deflate;
 mod input;
 mod limits;
 mod listener;
@@ -15,6 +16,7 @@ mod tls;
 mod wire;
 
 pub use conn::{Conn, Layer, Peer, TlsInfo};
+pub use deflate::Deflate;
 pub use input::Excess;
 pub use limits::Refused;
 pub use listener::{BindError, Context, Front, Listener, ListenerConfig, Local, TlsMode, UnixPath};

@@ -348,6 +348,11 @@ impl Wire {
         self.conn.is_tls()
     }
 
+    /// Whether a [layer](Self::layer) lies over the connection.
+    pub fn is_layered(&self) -> bool {
+        self.conn.is_layered()
+    }
+
     /// Whether the peer is on this machine; unix sockets count.
     pub fn is_loopback(&self) -> bool {
         self.conn.peer().is_loopback()

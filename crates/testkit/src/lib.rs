@@ -5,6 +5,7 @@
 //!   at will.
 //! - [`ImapClient`], [`Pop3Client`], [`LmtpClient`]: blocking clients that show every byte.
 //! - [`Dovecot`]: Debian's, beside it.
+//! - [`Zlib`]: a connection that follows COMPRESS=DEFLATE by itself.
 //! - [`corpus`]: realistic messages from a seed; [`nasty`]: messages that break careless parsers.
 //! - [`programs`]: the mail clients from Debian that the tests run.
 //!
@@ -21,6 +22,7 @@ pub mod nasty;
 mod pop3;
 pub mod programs;
 mod server;
+mod zlib;
 
 pub use dovecot::Dovecot;
 pub use imap::{ImapClient, Response};
@@ -28,3 +30,4 @@ pub use lmtp::LmtpClient;
 pub use pop3::Pop3Client;
 pub use rustix::process::Signal;
 pub use server::{PASSWORD, Server, Settings};
+pub use zlib::Zlib;

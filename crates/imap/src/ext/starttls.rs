@@ -30,6 +30,10 @@ impl Run for StartTls {
         if cx.wire.is_tls() {
             return Err(Refusal::bad("TLS is already there"));
         }
+        // RFC 4978 3: compressed first, then encrypted; a layer cannot be put below another.
+        if cx.wire.is_layered() {
+            return Err(Refusal::bad("TLS has to come before COMPRESS"));
+        }
         if cx.context.starttls.is_none() {
             return Err(Refusal::bad("TLS is not offered here"));
         }

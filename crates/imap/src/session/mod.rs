@@ -10,7 +10,8 @@ use crate::spec::{Done, Effects, Run, Spec, States, Then};
 use crate::view::{MAX_PENDING, Selection};
 use crate::{Deps, registry};
 use mail::Account;
-use net::{ConnState, Context, Outcome, Wire, WireError};
+use net::{ConnState, Context, Deflate, Layer, Outcome, Wire, WireError};
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 /// Commands in a row that are no commands before the connection is closed: an HTTP client, a
@@ -115,15 +116,15 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         // A client that sends without pause gets no more than its share, and its answers leave
         // before they pile up.
         tokio::task::coop::consume_budget().await;
-        match session.command().await {
-            Ok(Then::Continue) => {}
+        let changed = match session.command().await {
+            Ok(Then::Continue) => Ok(()),
             Ok(Then::Close) => break None,
-            Ok(Then::StartTls) => {
-                if let Err(error) = session.start_tls().await {
-                    break Some(Refusal::Wire(error));
-                }
-            }
+            Ok(Then::StartTls) => session.start_tls().await,
+            Ok(Then::Compress) => session.compress().await,
             Err(end) => break Some(end),
+        };
+        if let Err(error) = changed {
+            break Some(Refusal::Wire(error));
         }
     };
     session.end(end).await;
@@ -245,6 +246,13 @@ impl Session {
         self.wire.starttls(&tls).await
     }
 
+    async fn compress(&mut self) -> Result<(), WireError> {
+        // RFC 4978 3: from the CRLF of the tagged OK on, both ways: what has been read behind the
+        // command is compressed.
+        let layer = |conn, read| Box::new(Deflate::new(conn, read)) as Box<dyn Layer>;
+        self.wire.layer(layer).await
+    }
+
     async fn end(mut self, end: Option<Refusal>) {
         let bye = match &end {
             None | Some(Refusal::Bad(_) | Refusal::No(..) | Refusal::Mail(_)) => None,
@@ -252,6 +260,9 @@ impl Session {
             Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
             Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
             Some(Refusal::Wire(WireError::Gone)) => Some("command without end"),
+            Some(Refusal::Wire(WireError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
+                Some("what you sent cannot be decoded")
+            }
             Some(Refusal::Wire(_)) => None,
         };
         if let Some(text) = bye {

@@ -175,7 +175,7 @@ impl Host for Server {
     async fn connect(&mut self, _session: &str) -> io::Result<Stream> {
         let stream = tokio::net::TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        Ok(Box::new(stream))
+        Ok(Box::new(testkit::Zlib::new(stream)))
     }
 
     async fn set_up(&mut self, verb: &str, args: &str, body: Option<&[u8]>) -> Result<(), String> {

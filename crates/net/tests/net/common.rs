@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use net::{
-    ConnState, Context, Front, FrontMetrics, Listener, ListenerConfig, Local, Metrics, Refused,
-    Shutdown, Tls, Wire, WireError,
+    ConnState, Context, Deflate, Front, FrontMetrics, Listener, ListenerConfig, Local, Metrics,
+    Refused, Shutdown, Tls, Wire, WireError,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Says `hello`, then answers: `starttls`, `layer`, `panic`, `hang`, `flood N`, `literal N`,
+/// Says `hello`, then answers: `starttls`, `layer`, `deflate`, `panic`, `hang`, `flood N`, `literal N`,
 /// `data`, `quit`, `tls?`; anything else is echoed. Refusals begin with `busy`.
 pub struct Echo(pub Arc<FrontMetrics>);
 
@@ -83,6 +83,11 @@ impl Echo {
                     Box::new(tokio::io::join(marked.chain(rest), out))
                 })
                 .await?;
+            }
+            "deflate" => {
+                wire.write(b"+\r\n");
+                wire.layer(|conn, read| Box::new(Deflate::new(conn, read)))
+                    .await?;
             }
             "flood" => {
                 let piece = Bytes::from(vec![b'x'; 64 << 10]);

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no other crates")]
 
 mod common;
+mod deflate;
 mod listener;
 mod tls;
 mod wire;
