@@ -1,6 +1,7 @@
 //! `Mail`: the engine over one store, its open accounts and its cache of views.
 
 use crate::account::AccountInner;
+use crate::facts::FactsCache;
 use crate::mailbox::Mailbox;
 use crate::{Account, Email, Ingested, MailError, MailErrorKind};
 use bytes::Bytes;
@@ -66,6 +67,7 @@ struct Inner {
     accounts: Mutex<HashMap<AccountId, Arc<OnceCell<Arc<AccountInner>>>>>,
     views: Mutex<UnusedViews>,
     pub(crate) dead: Mutex<crate::sweep::Dead>,
+    facts: Mutex<FactsCache>,
 }
 
 /// Views that no session uses, in the order they were left.
@@ -103,6 +105,7 @@ impl Mail {
             accounts: Mutex::default(),
             views: Mutex::default(),
             dead: Mutex::default(),
+            facts: Mutex::default(),
         })))
     }
 
@@ -218,6 +221,10 @@ impl Mail {
 
     pub(crate) fn dead(&self) -> &Mutex<crate::sweep::Dead> {
         &self.0.dead
+    }
+
+    pub(crate) fn facts_cache(&self) -> &Mutex<FactsCache> {
+        &self.0.facts
     }
 
     pub(crate) fn open_accounts(&self) -> Vec<Arc<AccountInner>> {

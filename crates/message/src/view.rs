@@ -7,6 +7,7 @@ use crate::digest::{
     REPLY_OR_FORWARD,
 };
 use crate::fieldset::{self, FieldSet};
+use crate::firsts::{FirstAddresses, first_addresses};
 use crate::header::{Field, fields};
 
 /// An encoded digest, checked and ready to be read. Damage that the check cannot see gives wrong or
@@ -73,6 +74,11 @@ impl<'a> Digest<'a> {
     /// The rendered ENVELOPE, `(...)`.
     pub fn envelope(&self) -> &'a [u8] {
         self.area(Area::Envelope)
+    }
+
+    /// The first addresses of [`Digest::envelope`].
+    pub fn first_addresses(&self) -> FirstAddresses {
+        first_addresses(self.envelope())
     }
 
     /// The rendered BODY, without extension data.
