@@ -9,6 +9,7 @@ pub(crate) mod idle;
 pub(crate) mod r#move;
 pub(crate) mod namespace;
 pub(crate) mod qresync;
+pub(crate) mod sort;
 pub(crate) mod starttls;
 pub(crate) mod status_size;
 pub(crate) mod unselect;

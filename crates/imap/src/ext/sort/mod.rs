@@ -1,0 +1,141 @@
+//! SORT (RFC 5256), its keys by what is shown (RFC 5957), and ESORT (RFC 5267 3). Which messages is
+//! what SEARCH finds; how they are told is what it tells, in another order.
+
+mod keys;
+mod order;
+
+use super::*;
+use crate::cmd::search::{Answer, Criteria, Found, Options};
+use keys::Criterion;
+use order::{Column, Order};
+use types::UidSet;
+
+pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 5256",
+    file: file!(),
+    capabilities: &[Capability::always("SORT")],
+    commands: &[&SPEC],
+    ..Extension::EMPTY
+};
+
+/// RFC 5957: DISPLAYFROM and DISPLAYTO, in the table of keys.
+pub(crate) static DISPLAY: Extension = Extension {
+    rfc: "RFC 5957",
+    file: "crates/imap/src/ext/sort/keys.rs",
+    capabilities: &[Capability::always("SORT=DISPLAY")],
+    ..Extension::EMPTY
+};
+
+/// RFC 5267 3: SORT RETURN.
+pub(crate) static ESORT: Extension = Extension {
+    rfc: "RFC 5267",
+    file: file!(),
+    capabilities: &[Capability::always("ESORT")],
+    ..Extension::EMPTY
+};
+
+/// RFC 5256 1: more keys are announced by words that start with SORT. These are those of Cyrus.
+pub(crate) static CYRUS_KEYS: Extension = Extension {
+    rfc: "RFC 5256",
+    file: "crates/imap/src/ext/sort/keys.rs",
+    capabilities: &[
+        Capability::always("SORT=MODSEQ"),
+        Capability::always("SORT=UID"),
+    ],
+    ..Extension::EMPTY
+};
+
+/// `sort = ["UID" SP] "SORT" [search-return-opts] SP sort-criteria SP search-criteria`
+static SPEC: Spec = Spec {
+    name: "SORT",
+    uid: UidForm::Also,
+    states: States::SELECTED,
+    effects: Effects::USES_SEQ,
+    rfc: &["RFC 5256 3", "RFC 5267 3", "RFC 5957 4", "RFC 7162 3.1.6"],
+    parse,
+};
+
+/// Messages whose facts are asked for at once.
+const BATCH: usize = 1024;
+
+struct Sort {
+    uid: bool,
+    /// `None`: the answer is SORT, otherwise ESEARCH.
+    options: Option<Options>,
+    criteria: Vec<Criterion>,
+    search: Criteria,
+}
+
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    let options = Options::parse_return(c)?;
+    let criteria = keys::parse(c)?;
+    c.sp()?;
+    Ok(Box::new(Sort {
+        uid,
+        options,
+        criteria,
+        search: search_criteria(c, uid)?,
+    }))
+}
+
+/// `search-criteria = charset 1*(SP search-key)`
+pub(super) fn search_criteria(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria> {
+    let charset = c.astring()?.to_vec();
+    c.sp()?;
+    Criteria::parse(c, Some(charset), uid)
+}
+
+#[async_trait]
+impl Run for Sort {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let modseq = self.search.asks_modseq();
+        let found = self.search.find(cx).await?;
+        let found = in_order(found, &self.criteria, cx).await?;
+        let answer = Answer {
+            found: &found,
+            uid: self.uid,
+            modseq,
+        };
+        match &self.options {
+            None => answer.plain(b"SORT", &mut cx.wire).await?,
+            Some(options) => answer.esearch(options, &cx.tag, cx.wire.buffer()),
+        }
+        Done::ok("sorted")
+    }
+}
+
+/// Puts what was found, which is in the order of the mailbox, into that of `criteria`.
+async fn in_order(
+    found: Vec<Found>,
+    criteria: &[Criterion],
+    cx: &mut Session,
+) -> Result<Vec<Found>, Refusal> {
+    let comparator = cx.comparator;
+    let account = cx.state.account()?.clone();
+    let uids: UidSet = found.iter().map(|found| found.uid).collect();
+    let mut rows = cx.state.selection()?.rows(&uids);
+    let mut columns: Vec<Column> = criteria
+        .iter()
+        .map(|by| Column::new(by, comparator))
+        .collect();
+    let needs_facts = criteria.iter().any(Criterion::needs_facts);
+    let mut batch = Vec::with_capacity(BATCH);
+    while rows.next_batch(BATCH, &mut batch) {
+        let facts = match needs_facts {
+            true => {
+                let ids: Vec<_> = batch.iter().map(|(_, row)| row.email).collect();
+                account.facts(&ids).await?
+            }
+            false => Vec::new(),
+        };
+        for (at, (_, row)) in batch.iter().enumerate() {
+            let facts = facts.get(at).and_then(Option::as_deref);
+            columns
+                .iter_mut()
+                .for_each(|column| column.push(row, facts));
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+    Order::new(columns).sort(found).await
+}
