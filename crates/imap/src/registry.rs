@@ -27,6 +27,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &LIST_STATUS,
     &ext::status_size::EXTENSION,
     &ESEARCH,
+    &SEARCHRES,
     &search::WITHIN,
     &ext::comparator::EXTENSION,
     &ext::sort::EXTENSION,
@@ -152,6 +153,14 @@ static ESEARCH: Extension = Extension {
     rfc: "RFC 4731",
     file: "crates/imap/src/cmd/search/answer.rs",
     capabilities: &[Capability::always("ESEARCH")],
+    ..Extension::EMPTY
+};
+
+/// RFC 5182: SAVE, an option of SEARCH, and `$` in the place of sets of messages.
+static SEARCHRES: Extension = Extension {
+    rfc: "RFC 5182",
+    file: "crates/imap/src/cmd/search/answer.rs",
+    capabilities: &[Capability::always("SEARCHRES")],
     ..Extension::EMPTY
 };
 

@@ -122,6 +122,22 @@ impl UidSet {
         out
     }
 
+    /// The uids of this set that are not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut outside = Self(Vec::with_capacity(other.0.len() + 1));
+        let mut next = Some(1);
+        for &(a, b) in &other.0 {
+            if let Some(next) = next.filter(|&next| next < a) {
+                outside.extend_end(next, a - 1);
+            }
+            next = b.checked_add(1);
+        }
+        if let Some(next) = next {
+            outside.extend_end(next, u32::MAX);
+        }
+        self.intersection(&outside)
+    }
+
     /// The uids in either set.
     pub fn union(&self, other: &Self) -> Self {
         Self::from_ranges(self.ranges().chain(other.ranges()))
@@ -182,6 +198,8 @@ mod tests {
         let all = UidSet::range(Uid::FIRST, Uid::MAX);
         assert_eq!(all.len(), u64::from(u32::MAX));
         assert!(all.contains(Uid::MAX));
+        assert!(all.difference(&all).is_empty());
+        assert_eq!(all.difference(&set).to_string(), "6,8:4294967295");
     }
 
     proptest! {
@@ -198,6 +216,8 @@ mod tests {
             let both: Vec<u32> = sa.intersection(&sb).copied().collect();
             prop_assert_eq!(flat(&ua.intersection(&ub)), both);
             prop_assert_eq!(flat(&ua.union(&ub)), sa.union(&sb).copied().collect::<Vec<_>>());
+            let first: Vec<u32> = sa.difference(&sb).copied().collect();
+            prop_assert_eq!(flat(&ua.difference(&ub)), first);
             for v in 1..61 { prop_assert_eq!(ua.contains(uid(v)), sa.contains(&v)); }
         }
     }

@@ -24,6 +24,8 @@ pub enum MessageSet {
     Seq(SequenceSet),
     /// By uid.
     Uid(SequenceSet),
+    /// `$`: what the last SEARCH has saved (RFC 5182).
+    Saved,
 }
 
 impl SequenceSet {
@@ -54,8 +56,12 @@ impl Cursor<'_> {
         }
     }
 
-    /// `sequence-set`, of uids if the command has its UID form.
+    /// `sequence-set`, of uids if the command has its UID form, or `seq-last-command`.
+    // RFC 5182 1: `$` takes the place of a set; within one it does not stand.
     pub fn message_set(&mut self, uid: bool) -> Parsed<MessageSet> {
+        if self.eat(b"$") {
+            return Ok(MessageSet::Saved);
+        }
         let set = self.sequence_set()?;
         Ok(if uid {
             MessageSet::Uid(set)
@@ -88,6 +94,19 @@ mod tests {
         }
         // The trailing comma wants another range.
         assert!(Cursor::of(b"1,").sequence_set().is_err());
+    }
+
+    #[test]
+    fn the_saved_result_stands_alone() {
+        for uid in [false, true] {
+            let mut c = Cursor::of(b"$ 1");
+            assert_eq!(c.message_set(uid), Ok(MessageSet::Saved));
+            assert_eq!(c.rest(), b" 1");
+        }
+        for raw in ["1,$", "$:1"] {
+            let mut c = Cursor::of(raw.as_bytes());
+            assert!(c.message_set(true).and_then(|_| c.end()).is_err(), "{raw}");
+        }
     }
 
     #[test]

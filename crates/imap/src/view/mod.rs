@@ -11,7 +11,7 @@ mod tell;
 pub use rows::Rows;
 
 use crate::grammar::{Bound, MessageSet, SequenceSet};
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use mail::{Selected, View};
 use std::sync::Arc;
 use tell::Own;
@@ -20,6 +20,9 @@ use types::{Flags, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
+
+/// Ranges of uids a saved search result may have: one MiB per session.
+const MAX_SAVED: usize = 128 << 10;
 
 /// A message sequence number: the position of a message among those the client knows, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -49,6 +52,8 @@ pub struct Selection {
     own: Own,
     /// Expunges wait to be told.
     held_back: bool,
+    /// What `$` stands for (RFC 5182): messages the client knows.
+    saved: UidSet,
 }
 
 impl Selection {
@@ -66,6 +71,7 @@ impl Selection {
             changed,
             own: Own::default(),
             held_back: false,
+            saved: UidSet::new(),
         };
         this.claim_recent();
         this
@@ -120,6 +126,28 @@ impl Selection {
         self.told.first_without(flags).map(MsgSeq::at)
     }
 
+    /// RFC 5182 2.1: what `$` stands for from now on, in place of what it stood for.
+    ///
+    /// # Errors
+    /// NOTSAVED, and `$` is empty, when that is more than a session may keep.
+    pub fn save(&mut self, found: UidSet) -> Result<(), Refusal> {
+        if found.ranges().len() > MAX_SAVED {
+            self.saved = UidSet::new();
+            // RFC 5182 2.5.
+            return Err(Refusal::no(
+                Code::Word("NOTSAVED"),
+                "the result is too large to be saved",
+            ));
+        }
+        self.saved = found;
+        Ok(())
+    }
+
+    /// RFC 5182 2.1: `$` is empty, a search that was to be saved has failed.
+    pub fn forget_saved(&mut self) {
+        self.saved = UidSet::new();
+    }
+
     // From the client's numbers to uids.
 
     /// The uids a command means: the last moment a sequence number exists. Uids that the client has
@@ -131,6 +159,7 @@ impl Selection {
         match set {
             MessageSet::Uid(set) => Ok(self.resolve_uids(set)),
             MessageSet::Seq(set) => self.resolve_seqs(set),
+            MessageSet::Saved => Ok(self.saved.clone()),
         }
     }
 
@@ -185,7 +214,10 @@ impl Selection {
     /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is
     /// the last).
     pub fn known_uids(&self, set: &MessageSet) -> UidSet {
-        let (MessageSet::Uid(set) | MessageSet::Seq(set)) = set;
+        let set = match set {
+            MessageSet::Uid(set) | MessageSet::Seq(set) => set,
+            MessageSet::Saved => return self.saved.clone(),
+        };
         let last = self.told.uid_next().saturating_sub(1).max(1);
         let uid = |bound| match bound {
             Bound::Number(n) => Uid::new(n.get()),
@@ -327,6 +359,24 @@ mod tests {
             Some((6, 6))
         );
         assert!(!rows.next_batch(4, &mut batch));
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_is_bounded() {
+        let mut selection = selection(2).await;
+        selection.save(uids(&[(1, 2)])).unwrap();
+        assert_eq!(
+            selection.resolve(&MessageSet::Saved).unwrap(),
+            uids(&[(1, 2)])
+        );
+        let apart = |count: usize| (1..).step_by(2).take(count).filter_map(Uid::new);
+        selection.save(apart(MAX_SAVED).collect()).unwrap();
+        let refusal = selection.save(apart(MAX_SAVED + 1).collect());
+        assert!(matches!(
+            refusal,
+            Err(Refusal::No(Some(Code::Word("NOTSAVED")), _))
+        ));
+        assert!(selection.resolve(&MessageSet::Saved).unwrap().is_empty());
     }
 
     #[tokio::test]

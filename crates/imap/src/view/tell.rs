@@ -102,6 +102,8 @@ impl Selection {
                 return self.hold_back(wire, enabled, &latest, &own).await;
             }
             self.tell_expunged(wire, enabled, &changes.expunged).await?;
+            // RFC 5182 2.1: what is expunged leaves `$`.
+            self.saved = self.saved.difference(&changes.expunged);
         }
         let before = std::mem::replace(&mut self.told, Arc::clone(&latest));
         if !changes.added.is_empty() {

@@ -1,12 +1,12 @@
 //! SEARCH and ESEARCH responses.
 
 use super::scan::Found;
-use super::{Cursor, Parsed};
+use super::{Cursor, Parsed, Refusal, Session};
 use crate::grammar::{BadSyntax, Emit};
 use crate::view::MAX_PENDING;
 use bytes::BytesMut;
 use net::{Wire, WireError};
-use types::ModSeq;
+use types::{ModSeq, UidSet};
 
 /// What RETURN asks for (RFC 4731 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Options {
     max: bool,
     all: bool,
     count: bool,
+    save: bool,
 }
 
 impl Options {
@@ -41,6 +42,8 @@ impl Options {
                 options.all = true;
             } else if c.eat_word(b"COUNT") {
                 options.count = true;
+            } else if c.eat_word(b"SAVE") {
+                options.save = true;
             } else {
                 return Err(BadSyntax("unknown result option"));
             }
@@ -49,6 +52,16 @@ impl Options {
         // RFC 4731 3.1: an empty list is (ALL).
         options.all |= words.is_empty();
         Ok(options)
+    }
+
+    /// Whether the result is to be saved (RFC 5182).
+    pub(crate) fn saves(options: Option<&Self>) -> bool {
+        options.is_some_and(|options| options.save)
+    }
+
+    /// Whether anything is to be told.
+    fn tells(&self) -> bool {
+        self.min || self.max || self.all || self.count
     }
 }
 
@@ -71,9 +84,48 @@ impl Answer<'_> {
         }
     }
 
-    /// `word *(SP nz-number) [SP "(MODSEQ" SP mod-sequence-value ")"]`, with SEARCH or SORT as the
-    /// word.
-    pub(crate) async fn plain(&self, word: &[u8], wire: &mut Wire) -> Result<(), WireError> {
+    /// Saves what was found, if that is asked for, and tells it: by `word`, SEARCH or SORT, when
+    /// there are no options.
+    ///
+    /// # Errors
+    /// The connection, or NOTSAVED.
+    pub(crate) async fn give(
+        &self,
+        word: &[u8],
+        options: Option<&Options>,
+        cx: &mut Session,
+    ) -> Result<(), Refusal> {
+        let Some(options) = options else {
+            return Ok(self.plain(word, &mut cx.wire).await?);
+        };
+        if options.save {
+            cx.state.selection()?.save(self.saved(options))?;
+        }
+        // RFC 5182 1: SAVE alone suppresses the response.
+        if options.tells() || !options.save {
+            self.esearch(options, &cx.tag, cx.wire.buffer());
+        }
+        Ok(())
+    }
+
+    // RFC 5182 2.4: with MIN or MAX alone only what is told is saved.
+    fn saved(&self, options: &Options) -> UidSet {
+        let told = match options.min || options.max {
+            true if !options.all && !options.count => Vec::from_iter(self.ends(options)),
+            _ => self.found.iter().collect(),
+        };
+        told.into_iter().map(|found| found.uid).collect()
+    }
+
+    /// What MIN and MAX are.
+    fn ends(&self, options: &Options) -> impl Iterator<Item = &Found> {
+        let min = self.found.first().filter(|_| options.min);
+        let max = self.found.last().filter(|_| options.max);
+        min.into_iter().chain(max)
+    }
+
+    /// `word *(SP nz-number) [SP "(MODSEQ" SP mod-sequence-value ")"]`
+    async fn plain(&self, word: &[u8], wire: &mut Wire) -> Result<(), WireError> {
         wire.buffer().raw(b"* ").raw(word);
         for found in self.found {
             wire.buffer().raw(b" ").num(self.number(found));
@@ -87,7 +139,7 @@ impl Answer<'_> {
     }
 
     /// `"ESEARCH" "(TAG" SP string ")" [SP "UID"] *(SP search-return-data)`
-    pub(crate) fn esearch(&self, options: &Options, tag: &[u8], out: &mut BytesMut) {
+    fn esearch(&self, options: &Options, tag: &[u8], out: &mut BytesMut) {
         out.raw(b"* ESEARCH (TAG ").string(tag).raw(b")");
         if self.uid {
             out.raw(b" UID");
@@ -134,9 +186,7 @@ impl Answer<'_> {
         if options.all || options.count {
             return largest(self.found);
         }
-        let min = self.found.first().filter(|_| options.min);
-        let max = self.found.last().filter(|_| options.max);
-        min.into_iter().chain(max).map(|found| found.modseq).max()
+        self.ends(options).map(|found| found.modseq).max()
     }
 }
 

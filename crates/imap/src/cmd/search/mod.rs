@@ -33,6 +33,7 @@ pub(crate) static SPEC: Spec = Spec {
         "RFC 9051 6.4.4",
         "RFC 4466 2.6",
         "RFC 4731 3",
+        "RFC 5182 2.1",
         "RFC 7162 3.1.5",
     ],
     parse,
@@ -162,20 +163,33 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Search { options, criteria }))
 }
 
+/// RFC 5182 2.1: NO to a search whose result was to be saved leaves `$` empty; BAD leaves it as it
+/// was.
+pub(crate) fn forget_if_refused<T>(
+    options: Option<&Options>,
+    result: &Result<T, Refusal>,
+    cx: &mut Session,
+) {
+    if let (true, Err(Refusal::No(..) | Refusal::Mail(_))) = (Options::saves(options), result)
+        && let Ok(selection) = cx.state.selection()
+    {
+        selection.forget_saved();
+    }
+}
+
 #[async_trait]
 impl Run for Search {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let (uid, modseq) = (self.criteria.uid, self.criteria.asks_modseq());
-        let found = self.criteria.find(cx).await?;
+        let options = self.options.as_ref();
+        let found = self.criteria.find(cx).await;
+        forget_if_refused(options, &found, cx);
         let answer = Answer {
-            found: &found,
+            found: &found?,
             uid,
             modseq,
         };
-        match &self.options {
-            None => answer.plain(b"SEARCH", &mut cx.wire).await?,
-            Some(options) => answer.esearch(options, &cx.tag, cx.wire.buffer()),
-        }
+        answer.give(b"SEARCH", options, cx).await?;
         Done::ok("searched")
     }
 }

@@ -87,8 +87,9 @@ pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Query> {
 }
 
 fn key(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Box<dyn Key>> {
-    if c.peek().is_some_and(|b| b.is_ascii_digit() || b == b'*') {
-        return super::sets::sequence_numbers(c);
+    let is_set = |b: u8| b.is_ascii_digit() || matches!(b, b'*' | b'$');
+    if c.peek().is_some_and(is_set) {
+        return super::sets::message_set(c);
     }
     let name = c.take_while1(|b| b.is_ascii_alphanumeric(), "expected a search key")?;
     let row = registry::search_key(name).ok_or(BadSyntax("unknown search key"))?;

@@ -18,7 +18,7 @@ pub(crate) static KEYS: &[SearchKey] = &[
         rfc: "RFC 3501 6.4.4",
         parse: |c, _| {
             c.sp()?;
-            Ok(Set::boxed(MessageSet::Uid(c.sequence_set()?)))
+            Ok(Set::boxed(c.message_set(true)?))
         },
     },
     SearchKey {
@@ -34,8 +34,8 @@ pub(crate) fn all() -> Box<dyn Key> {
 }
 
 /// `sequence-set`
-pub(crate) fn sequence_numbers(c: &mut Cursor<'_>) -> Parsed<Box<dyn Key>> {
-    Ok(Set::boxed(MessageSet::Seq(c.sequence_set()?)))
+pub(crate) fn message_set(c: &mut Cursor<'_>) -> Parsed<Box<dyn Key>> {
+    Ok(Set::boxed(c.message_set(false)?))
 }
 
 /// `search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer`

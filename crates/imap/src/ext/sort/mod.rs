@@ -5,7 +5,7 @@ mod keys;
 mod order;
 
 use super::*;
-use crate::cmd::search::{Answer, Criteria, Found, Options};
+use crate::cmd::search::{Answer, Criteria, Found, Options, forget_if_refused};
 use keys::Criterion;
 use order::{Column, Order};
 use types::UidSet;
@@ -90,17 +90,18 @@ pub(super) fn search_criteria(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria>
 impl Run for Sort {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let modseq = self.search.asks_modseq();
-        let found = self.search.find(cx).await?;
-        let found = in_order(found, &self.criteria, cx).await?;
+        let options = self.options.as_ref();
+        let mut found = self.search.find(cx).await;
+        if let Ok(all) = found {
+            found = in_order(all, &self.criteria, cx).await;
+        }
+        forget_if_refused(options, &found, cx);
         let answer = Answer {
-            found: &found,
+            found: &found?,
             uid: self.uid,
             modseq,
         };
-        match &self.options {
-            None => answer.plain(b"SORT", &mut cx.wire).await?,
-            Some(options) => answer.esearch(options, &cx.tag, cx.wire.buffer()),
-        }
+        answer.give(b"SORT", options, cx).await?;
         Done::ok("sorted")
     }
 }
