@@ -1,5 +1,6 @@
 //! An account: its mailboxes in memory, its writer's lock, and what concerns it as a whole.
 
+use crate::bulletin::{Bulletin, Watch};
 use crate::codec::{Decoder, Encoder};
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
@@ -38,6 +39,7 @@ pub(crate) struct AccountInner {
     mailboxes: RwLock<HashMap<MailboxId, Arc<Mailbox>>>,
     tree: Mutex<Arc<Tree>>,
     tree_version: watch::Sender<u64>,
+    pub(crate) bulletin: Arc<Bulletin>,
     messages: AtomicI64,
     bytes: AtomicI64,
     quota: Mutex<Option<u64>>,
@@ -176,6 +178,7 @@ impl AccountInner {
             mailboxes: RwLock::default(),
             tree: Mutex::default(),
             tree_version: watch::Sender::new(0),
+            bulletin: Arc::default(),
             messages: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
             quota: Mutex::new(quota),
@@ -247,7 +250,7 @@ impl AccountInner {
                 }
                 None => {
                     self.add_usage(i64::from(record.messages), record.bytes as i64);
-                    Mailbox::new(id, record)
+                    Mailbox::new(id, record, self.bulletin.clone())
                 }
             };
             found.insert(id, mailbox);
@@ -421,6 +424,18 @@ impl Account {
     /// Ticks whenever the tree changed.
     pub fn watch_tree(&self) -> watch::Receiver<u64> {
         self.0.tree_version.subscribe()
+    }
+
+    /// Tells which mailboxes change from now on, without opening any.
+    pub fn watch_mailboxes(&self) -> Watch {
+        self.0.bulletin.watch()
+    }
+
+    /// The name of a mailbox; `None` when it is gone.
+    pub fn name_of(&self, id: MailboxId) -> Option<MailboxName> {
+        let mailbox = self.0.mailbox(id)?;
+        let name = mailbox.state().shown.record.name.clone();
+        Some(name)
     }
 
     /// Counts of a mailbox without opening it (STATUS); `NotFound` when it is gone.

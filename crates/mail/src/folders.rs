@@ -2,6 +2,7 @@
 //! writer's lock until it is durable, so that what is shown is always on disk.
 
 use crate::account::{AccountInner, Writer};
+use crate::bulletin::Bulletin;
 use crate::edit::ATTEMPTS;
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
@@ -17,6 +18,8 @@ const MAX_MAILBOXES: usize = 20_000;
 /// A change of the tree while it is put together.
 struct TreeEdit {
     batch: Batch,
+    /// For mailboxes to be made.
+    bulletin: Arc<Bulletin>,
     tree: Tree,
     made: Vec<Arc<Mailbox>>,
     removed: Vec<Arc<Mailbox>>,
@@ -28,6 +31,7 @@ impl TreeEdit {
         writer.ids.begin();
         Self {
             batch: Batch::new(),
+            bulletin: account.bulletin.clone(),
             tree: (*account.tree()).clone(),
             made: Vec::new(),
             removed: Vec::new(),
@@ -66,7 +70,8 @@ impl TreeEdit {
             .put(keys::name(name), id.0.to_be_bytes().to_vec());
         self.batch.put(keys::mailbox(id), record.encode());
         self.tree.folders.insert(name.clone(), Folder { id, role });
-        self.made.push(Mailbox::new(id, record));
+        let bulletin = self.bulletin.clone();
+        self.made.push(Mailbox::new(id, record, bulletin));
         Ok(id)
     }
 

@@ -13,6 +13,7 @@
 
 mod account;
 mod apply;
+mod bulletin;
 mod check;
 mod chunk;
 mod codec;
@@ -35,6 +36,7 @@ mod tree;
 mod view;
 
 pub use account::{Account, Usage};
+pub use bulletin::{Changed, Watch};
 pub use chunk::Row;
 pub use directory::AccountInfo;
 pub use email::{Email, Ingested};

@@ -1,5 +1,6 @@
 //! One mailbox in memory: the newest committed state, and the newest state that may be shown.
 
+use crate::bulletin::{Aspects, Bulletin};
 use crate::record::MailboxRecord;
 use crate::snapshot::{Loaded, Saved};
 use crate::{MailError, MailErrorKind, View};
@@ -38,6 +39,8 @@ pub(crate) struct Mailbox {
     pub(crate) id: MailboxId,
     state: Mutex<State>,
     version: watch::Sender<u64>,
+    /// Of the account.
+    bulletin: Arc<Bulletin>,
     gone: AtomicBool,
     /// Sessions that have it open.
     pub(crate) sessions: AtomicUsize,
@@ -74,7 +77,7 @@ pub(crate) struct OnDisk {
 }
 
 impl Mailbox {
-    pub(crate) fn new(id: MailboxId, record: MailboxRecord) -> Arc<Self> {
+    pub(crate) fn new(id: MailboxId, record: MailboxRecord, bulletin: Arc<Bulletin>) -> Arc<Self> {
         let recent_from = record.recent_from;
         let head = Committed {
             record: Arc::new(record),
@@ -93,6 +96,7 @@ impl Mailbox {
             id,
             state: Mutex::new(state),
             version: watch::Sender::new(0),
+            bulletin,
             gone: AtomicBool::new(false),
             sessions: AtomicUsize::new(0),
             cached: AtomicBool::new(false),
@@ -114,6 +118,7 @@ impl Mailbox {
 
     pub(crate) fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
+        self.bulletin.forget(self.id);
         self.tick();
     }
 
@@ -137,13 +142,14 @@ impl Mailbox {
         let mut state = self.state();
         state.install(new, journal_bytes);
         let show = state.pending == 0 && !state.broken;
-        if show {
+        let news = show.then(|| {
             let head = state.head.clone();
-            state.show(head);
-        }
+            state.show(head)
+        });
         drop(state);
-        if show {
+        if let Some(news) = news {
             self.tick();
+            self.note(news);
         }
         show
     }
@@ -158,17 +164,18 @@ impl Mailbox {
     /// The commit that made `new` is durable, or will never be.
     pub(crate) fn settle(&self, new: &Committed, durable: bool) {
         let mut state = self.state();
+        let mut news = None;
         state.pending = state.pending.saturating_sub(1);
         if !durable {
             state.broken = true;
         } else if !state.broken {
             if state.pending == 0 {
                 let head = state.head.clone();
-                state.show(head);
+                news = state.show(head);
             } else if new.record.modseq > state.shown.record.modseq {
                 let loaded = state.shown.view.is_some();
                 let view = new.view.clone().filter(|_| loaded);
-                state.show(Committed {
+                news = state.show(Committed {
                     record: new.record.clone(),
                     view,
                 });
@@ -176,6 +183,13 @@ impl Mailbox {
         }
         drop(state);
         self.tick();
+        self.note(news);
+    }
+
+    fn note(&self, news: Option<Aspects>) {
+        if let Some(aspects) = news {
+            self.bulletin.note(self.id, aspects);
+        }
     }
 
     /// Waits until a modseq is shown.
@@ -256,11 +270,20 @@ impl Mailbox {
 }
 
 impl State {
-    fn show(&mut self, new: Committed) {
-        if new.record.uid_next != self.shown.record.uid_next {
+    /// Returns what is new, `None` when nothing is.
+    fn show(&mut self, new: Committed) -> Option<Aspects> {
+        let (was, is) = (&self.shown.record, &new.record);
+        let arrived = is.uid_next != was.uid_next;
+        if arrived {
             self.arrived = Some(Instant::now());
         }
+        let aspects = Aspects {
+            messages: arrived || is.messages != was.messages,
+            unseen: is.unseen != was.unseen,
+        };
+        let news = (is.modseq != was.modseq).then_some(aspects);
         self.shown = new;
+        news
     }
 
     fn install(&mut self, mut new: Committed, journal_bytes: usize) {

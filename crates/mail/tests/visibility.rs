@@ -291,3 +291,60 @@ async fn what_is_expunged_is_swept_and_its_bytes_released() {
     }
     assert_sound(&mail).await;
 }
+
+#[tokio::test]
+async fn a_watch_is_told_what_is_shown_and_of_deleted_mailboxes_nothing() {
+    let slow = Slow::new(true);
+    let blobs = Arc::new(MemoryBlobs::new());
+    let mail = open(slow.clone(), blobs, Options::default()).await;
+    let info = mail.create_account("u", None).await.unwrap();
+    let account = mail.account(info.id).await.unwrap();
+    let inbox = id_of(&account, "INBOX");
+    let other = account.create(&name("a"), None).await.unwrap();
+    let mut watch = account.watch_mailboxes();
+    slow.gate.send_replace(Gate::Shut);
+    let new = message(&mail, text("x")).await;
+    let appending = tokio::spawn({
+        let account = account.clone();
+        async move { account.append(inbox, vec![new]).await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(watch.take(), []);
+    slow.gate.send_replace(Gate::Open);
+    watch.changed().await;
+    let told = |mailbox, messages, unseen, once| mail::Changed {
+        mailbox,
+        messages,
+        unseen,
+        once,
+    };
+    assert_eq!(watch.take(), [told(inbox, true, true, true)]);
+    appending.await.unwrap().unwrap();
+    // Flags: with \Seen, then without.
+    let selected = account.select(inbox).await.unwrap();
+    let all = UidSet::range(uid(1), uid(9));
+    for (flag, unseen) in [(Flags::FLAGGED, false), (Flags::SEEN, true)] {
+        let change = FlagChange {
+            op: FlagOp::Add,
+            flags: flag,
+            keywords: Vec::new(),
+        };
+        selected.store(&all, &change, None).await.unwrap();
+        assert_eq!(watch.take(), [told(inbox, false, unseen, true)]);
+        // What changes nothing is no change.
+        selected.store(&all, &change, None).await.unwrap();
+        assert_eq!(watch.take(), []);
+    }
+    account.rename(&name("a"), &name("b")).await.unwrap();
+    assert_eq!(watch.take(), []);
+    assert_eq!(account.name_of(other), Some(name("b")));
+    account.move_messages(&selected, &all, other).await.unwrap();
+    assert_eq!(watch.take().len(), 2);
+    account
+        .move_messages(&account.select(other).await.unwrap(), &all, inbox)
+        .await
+        .unwrap();
+    account.delete(&name("b")).await.unwrap();
+    assert_eq!(watch.take(), [told(inbox, true, false, true)]);
+    assert_eq!(account.name_of(other), None);
+}
