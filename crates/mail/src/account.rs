@@ -443,6 +443,17 @@ impl Account {
         Ok(self.0.existing(id)?.summary())
     }
 
+    /// Sum of the sizes of the messages with `\\Deleted`. Opens the mailbox only when it was last
+    /// written to by a version that did not count them. `NotFound`.
+    pub async fn deleted_bytes(&self, id: MailboxId) -> Result<u64, MailError> {
+        let summary = self.summary(id)?;
+        match summary.deleted_bytes {
+            Some(bytes) => Ok(bytes),
+            None if summary.deleted == 0 => Ok(0),
+            None => Ok(self.select(id).await?.view().deleted_octets()),
+        }
+    }
+
     /// What the account holds.
     pub fn usage(&self) -> Usage {
         self.0.usage()

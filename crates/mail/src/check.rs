@@ -139,10 +139,13 @@ impl Check<'_> {
                 .count() as u32,
             recent: 0,
             bytes: disk.rows().map(|row| u64::from(row.size)).sum(),
+            deleted_bytes: Some(disk.deleted_octets()),
         };
+        let noted = mailbox.summary();
         let noted = Summary {
             recent: 0,
-            ..mailbox.summary()
+            deleted_bytes: noted.deleted_bytes.or(counted.deleted_bytes),
+            ..noted
         };
         if counted != noted {
             self.report(format!(

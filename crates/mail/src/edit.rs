@@ -41,13 +41,17 @@ impl Edit {
             ..(*base.record).clone()
         };
         drop(state);
-        Self {
+        let mut edit = Self {
             mailbox: mailbox.clone(),
             record,
             view: base.view.as_deref().cloned(),
             base,
             journal_bytes: 0,
+        };
+        if edit.record.deleted_bytes.is_none() {
+            edit.record.deleted_bytes = edit.view.as_ref().map(View::deleted_octets);
         }
+        edit
     }
 
     /// Keeps the record's counts right for a change that is about to be applied.
@@ -75,6 +79,7 @@ struct Counts {
     unseen: u32,
     deleted: u32,
     bytes: u64,
+    deleted_bytes: u64,
 }
 
 impl Counts {
@@ -83,7 +88,10 @@ impl Counts {
         for row in rows {
             counts.messages += 1;
             counts.unseen += u32::from(!row.flags.contains(Flags::SEEN));
-            counts.deleted += u32::from(row.flags.contains(Flags::DELETED));
+            if row.flags.contains(Flags::DELETED) {
+                counts.deleted += 1;
+                counts.deleted_bytes += u64::from(row.size);
+            }
             counts.bytes += u64::from(row.size);
         }
         counts
@@ -94,6 +102,9 @@ impl Counts {
         record.unseen += self.unseen;
         record.deleted += self.deleted;
         record.bytes += self.bytes;
+        if let Some(bytes) = &mut record.deleted_bytes {
+            *bytes += self.deleted_bytes;
+        }
     }
 
     fn take_from(&self, record: &mut MailboxRecord) {
@@ -101,6 +112,9 @@ impl Counts {
         record.unseen = record.unseen.saturating_sub(self.unseen);
         record.deleted = record.deleted.saturating_sub(self.deleted);
         record.bytes = record.bytes.saturating_sub(self.bytes);
+        if let Some(bytes) = &mut record.deleted_bytes {
+            *bytes = bytes.saturating_sub(self.deleted_bytes);
+        }
     }
 }
 

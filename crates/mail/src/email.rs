@@ -2,14 +2,16 @@
 
 use crate::account::AccountInner;
 use crate::codec::{Decoder, Encoder};
+use crate::threads::{self, Threading};
 use crate::{Account, MailError, keys};
 use bytes::Bytes;
 use message::Digest;
 use std::sync::Arc;
 use storage::{Batch, BlobRef};
-use types::{BlobHash, EmailId};
+use types::{BlobHash, EmailId, ThreadId};
 
-const VERSION: u8 = 1;
+/// Written today. Version 1 lacks the conversation.
+const VERSION: u8 = 2;
 
 /// Longest digest that is stored; a longer one (thousands of parts) is made anew when it is needed,
 /// so that values stay below what the store takes.
@@ -38,6 +40,8 @@ pub struct Email {
     /// The shared bytes, without the prefix.
     pub blob: BlobRef,
     pub(crate) prefix: Bytes,
+    /// `None`: the record is older than the thread index.
+    thread: Option<ThreadId>,
     pub(crate) digest: Bytes,
 }
 
@@ -54,6 +58,26 @@ impl Email {
         Digest::parse(&self.digest)
     }
 
+    /// The conversation it belongs to, for ever (RFC 8474 5.2).
+    pub fn thread(&self) -> ThreadId {
+        self.thread
+            .unwrap_or_else(|| threads::by_itself(self.digest().as_ref(), &self.blob.hash))
+    }
+
+    /// A number for this content as received at `internal_date`: the same for all its copies in all
+    /// mailboxes, and for the same message appended again.
+    // RFC 8474 5.1: all that is immutable is the same where EMAILID is. RFC 3501 2.3.1.1: that
+    // includes the internal date.
+    pub fn content_id(&self, internal_date: i64) -> u128 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.blob.hash.0);
+        hasher.update(&internal_date.to_be_bytes());
+        hasher.update(&self.prefix);
+        let mut id = [0; 16];
+        hasher.finalize_xof().fill(&mut id);
+        u128::from_be_bytes(id)
+    }
+
     /// RFC822.SIZE.
     pub fn size(&self) -> u32 {
         self.blob
@@ -63,7 +87,8 @@ impl Email {
 
     pub(crate) fn decode(id: EmailId, record: &Bytes) -> Result<Self, MailError> {
         let mut d = Decoder::new(record, "email record");
-        if d.byte()? != VERSION {
+        let version = d.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(d.damaged());
         }
         let hash = BlobHash(d.array()?);
@@ -73,28 +98,42 @@ impl Email {
             hint: u64::from_le_bytes(d.array()?),
         };
         let prefix = record.slice_ref(d.bytes()?);
+        let thread = match version {
+            1 => None,
+            _ => Some(ThreadId(u64::from_be_bytes(d.array()?))),
+        };
         Ok(Self {
             id,
             blob,
             prefix,
+            thread,
             digest: record.slice_ref(d.rest()),
         })
     }
 }
 
-/// Adds an email to a batch: its record, and the link that keeps its bytes alive.
-pub(crate) fn write(batch: &mut Batch, id: EmailId, content: &Ingested, prefix: &[u8]) {
+/// Adds an email to a batch: its record, the link that keeps its bytes alive, and what leads to its
+/// conversation.
+pub(crate) fn write(
+    batch: &mut Batch,
+    id: EmailId,
+    content: &Ingested,
+    prefix: &[u8],
+    threading: &Threading,
+) {
     let mut e = Encoder(Vec::with_capacity(64 + prefix.len() + content.digest.len()));
     e.byte(VERSION);
     e.0.extend_from_slice(&content.blob.hash.0);
     e.uint(content.blob.size.into());
     e.0.extend_from_slice(&content.blob.hint.to_le_bytes());
     e.bytes(prefix);
+    e.0.extend_from_slice(&threading.thread.0.to_be_bytes());
     if content.digest.len() <= MAX_STORED_DIGEST {
         e.0.extend_from_slice(&content.digest);
     }
     batch.put(keys::email(id), e.0);
     batch.link(content.blob.hash, id);
+    threading.write(batch, id);
 }
 
 /// Ids that are read in one scan: a gap of this many unwanted records costs less than another
@@ -170,4 +209,27 @@ impl AccountInner {
 /// Cuts sorted positions into runs whose ids are close to each other.
 fn runs<'a>(ids: &'a [EmailId], order: &'a [usize]) -> impl Iterator<Item = &'a [usize]> {
     order.chunk_by(|&a, &b| ids[b].0 - ids[a].0 <= GAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_older_than_the_thread_index_know_their_conversation() {
+        let digest = message::digest(b"Message-ID: <a@x>\r\n\r\nHello\r\n");
+        let mut e = Encoder::default();
+        e.byte(1);
+        e.0.extend_from_slice(&[7; 32]);
+        e.uint(30);
+        e.0.extend_from_slice(&[0; 8]);
+        e.bytes(b"X: y\r\n");
+        e.0.extend_from_slice(&digest);
+        let email = Email::decode(EmailId(1), &e.0.into()).unwrap();
+        assert_eq!(email.prefix(), "X: y\r\n");
+        let same = message::digest(b"In-Reply-To: <a@x>\r\n\r\n");
+        let same = threads::by_itself(Digest::parse(&same).as_ref(), &BlobHash([8; 32]));
+        assert_eq!(email.thread(), same);
+        assert!(Email::decode(EmailId(1), &Bytes::from_static(b"\x03")).is_err());
+    }
 }

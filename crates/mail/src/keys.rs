@@ -147,6 +147,14 @@ pub(crate) fn emails(from: EmailId, to: EmailId, limit: usize) -> Scan {
     scan
 }
 
+/// `h`: the conversation a message identifier leads to.
+pub(crate) fn thread(name: &[u8; 16]) -> Bytes {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(b'h');
+    key.extend_from_slice(name);
+    key.into()
+}
+
 /// Of the system partition: `i`, an account by its folded name.
 pub(crate) fn account(name: &str) -> Bytes {
     with_name(b'i', &name.to_lowercase())

@@ -32,6 +32,7 @@ mod record;
 mod selected;
 mod snapshot;
 mod sweep;
+mod threads;
 mod tree;
 mod view;
 

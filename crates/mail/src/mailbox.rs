@@ -29,6 +29,9 @@ pub struct Summary {
     pub recent: u32,
     /// Sum of RFC822.SIZE.
     pub bytes: u64,
+    /// The same of messages with `\\Deleted`; `None` when only the view can tell (see
+    /// [`Account::deleted_bytes`](crate::Account::deleted_bytes)).
+    pub deleted_bytes: Option<u64>,
 }
 
 /// A mailbox of an open account. Its view is loaded only while sessions use it or memory allows.
@@ -265,6 +268,7 @@ impl Mailbox {
             deleted: record.deleted,
             recent: state.recent(record.uid_next),
             bytes: record.bytes,
+            deleted_bytes: record.deleted_bytes,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
+use crate::threads::Threading;
 use crate::{Account, Ingested, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -77,8 +78,9 @@ impl Account {
                 // Only a loaded view knows whether there is room for more keywords.
                 account.load(&target).await?;
             }
+            let threads = account.threads(&messages).await?;
             let mut tx = Transaction::new(account, &mut writer);
-            let rows = tx.new_rows(&mut writer, &target, &messages)?;
+            let rows = tx.new_rows(&mut writer, &target, &messages, &threads)?;
             let uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
             let uid_validity = tx.edit(&target).record.uid_validity;
             let modseq = tx.change(&target, Change::Appended(rows))?;
@@ -200,14 +202,16 @@ impl Transaction<'_> {
         writer: &mut Writer,
         target: &Arc<Mailbox>,
         messages: &[NewMessage],
+        threads: &[Threading],
     ) -> Result<Vec<NewRow>, MailError> {
         let now = self.now();
         let first = writer.ids.take(messages.len() as u64, &mut self.batch);
         let mut uids = FreshUids::of(&self.edit(target).record);
         let mut rows = Vec::with_capacity(messages.len());
-        for (message, id) in messages.iter().zip(first..) {
+        for ((message, threading), id) in messages.iter().zip(threads).zip(first..) {
             let email = EmailId(id);
-            email::write(&mut self.batch, email, &message.content, &message.prefix);
+            let (content, prefix) = (&message.content, &message.prefix);
+            email::write(&mut self.batch, email, content, prefix, threading);
             let row = Row {
                 uid: uids.next()?,
                 flags: message.flags,

@@ -5,7 +5,8 @@ use crate::codec::{Decoder, Encoder};
 use bytes::Bytes;
 use types::{MailboxName, ModSeq, Role, UidValidity};
 
-const VERSION: u8 = 1;
+/// Version 1 lacks `deleted_bytes`.
+const VERSION: u8 = 2;
 
 /// One mailbox, without its messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +21,9 @@ pub(crate) struct MailboxRecord {
     pub(crate) unseen: u32,
     pub(crate) deleted: u32,
     pub(crate) bytes: u64,
+    /// Sum of the sizes of messages with `\\Deleted`; `None` while the record is of version 1 and
+    /// nothing was written since.
+    pub(crate) deleted_bytes: Option<u64>,
     /// The first uid no session has been told about.
     pub(crate) recent_from: u32,
     /// The store's generation when the record was written (DESIGN 3.4): a rise means that numbers
@@ -45,6 +49,7 @@ impl MailboxRecord {
             unseen: 0,
             deleted: 0,
             bytes: 0,
+            deleted_bytes: Some(0),
             recent_from: 1,
             generation: 0,
             gap: (0, 0),
@@ -85,7 +90,12 @@ impl MailboxRecord {
 
     pub(crate) fn encode(&self) -> Bytes {
         let mut e = Encoder(Vec::with_capacity(48 + self.name.as_str().len()));
-        e.byte(VERSION);
+        // A record that is required to be unchanged must be encoded as it was read.
+        e.byte(if self.deleted_bytes.is_some() {
+            VERSION
+        } else {
+            1
+        });
         e.bytes(self.name.as_str().as_bytes());
         e.byte(self.role.map_or(0, |role| role as u8));
         e.uint(self.uid_validity.get().into());
@@ -99,12 +109,16 @@ impl MailboxRecord {
         e.uint(self.generation);
         e.uint(self.gap.0);
         e.uint(self.gap.1);
+        if let Some(bytes) = self.deleted_bytes {
+            e.uint(bytes);
+        }
         e.0.into()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, MailError> {
         let mut d = Decoder::new(bytes, "mailbox record");
-        if d.byte()? != VERSION {
+        let version = d.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(d.damaged());
         }
         let name = MailboxName::new(d.str()?).map_err(|_| d.damaged())?;
@@ -123,6 +137,30 @@ impl MailboxRecord {
             recent_from: d.u32()?,
             generation: d.uint()?,
             gap: (d.uint()?, d.uint()?),
+            deleted_bytes: match version {
+                1 => None,
+                _ => Some(d.uint()?),
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_as_it_was_read() {
+        let mut record = MailboxRecord::new(MailboxName::inbox(), None, UidValidity::MIN);
+        for deleted_bytes in [Some(70_000), None] {
+            record.deleted_bytes = deleted_bytes;
+            let bytes = record.encode();
+            assert_eq!(
+                bytes.first(),
+                Some(if deleted_bytes.is_some() { &2 } else { &1 })
+            );
+            assert_eq!(MailboxRecord::decode(&bytes).unwrap(), record);
+            assert!(MailboxRecord::decode(&bytes[..bytes.len() - 1]).is_err());
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::messages::contention;
 use crate::{Account, FlagChange, MailError, Row, View, snapshot};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use types::{FlagOp, Flags, MailboxId, ModSeq, Uid, UidSet};
+use types::{AccountId, FlagOp, Flags, MailboxId, ModSeq, Uid, UidSet};
 
 /// What a STORE did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,11 @@ impl Selected {
     /// The mailbox's id.
     pub fn id(&self) -> MailboxId {
         self.mailbox.id
+    }
+
+    /// Whose mailbox it is.
+    pub fn account_id(&self) -> AccountId {
+        self.account.id
     }
 
     /// The newest view that may be shown. Cheap.

@@ -162,16 +162,21 @@ impl AccountInner {
         let meta = self.mail.meta();
         let mut batch = Batch::new();
         let mut hashes = HashSet::new();
+        // A delivery that joins a conversation writes the rows of the thread index that go here.
+        let writer = self.writer.lock().await;
         for id in ids {
             if let Some(record) = meta.get(self.id, &keys::email(*id)).await? {
-                let hash = Email::decode(*id, &record)?.blob.hash;
+                let email = Email::decode(*id, &record)?;
+                self.forget_thread(&email, &mut batch).await?;
                 batch.require(keys::email(*id), record);
                 batch.delete(keys::email(*id));
-                batch.unlink(hash, *id);
-                hashes.insert(hash);
+                batch.unlink(email.blob.hash, *id);
+                hashes.insert(email.blob.hash);
             }
         }
-        match meta.commit(self.id, batch).await {
+        let committed = meta.commit(self.id, batch).await;
+        drop(writer);
+        match committed {
             Ok(commit) => commit.durable().await?,
             // Another process cleans the same account.
             Err(error) if error.kind == ErrorKind::Conflict => return Ok(()),

@@ -170,6 +170,15 @@ impl View {
         self.chunks.iter().map(|chunk| chunk.pop3_octets()).sum()
     }
 
+    /// Sum of the sizes of the messages with `\\Deleted`.
+    pub fn deleted_octets(&self) -> u64 {
+        let deleted = |row: &Row| row.flags.contains(Flags::DELETED);
+        self.rows()
+            .filter(deleted)
+            .map(|row| u64::from(row.size))
+            .sum()
+    }
+
     /// The position of the first message that lacks one of `flags`.
     pub fn first_without(&self, flags: Flags) -> Option<usize> {
         let mut start = 0;

@@ -35,6 +35,10 @@ id!(
     /// One delivered message of an account, shared by all its copies; never given twice.
     EmailId(u64)
 );
+id!(
+    /// One conversation of an account: messages that answer each other (RFC 8474 5.2).
+    ThreadId(u64)
+);
 
 impl AccountId {
     /// The partition of the store itself: the account directory and other global records.

@@ -13,7 +13,7 @@ mod uidset;
 
 pub use blob::BlobHash;
 pub use flags::{FlagOp, Flags, InvalidKeyword, Keyword};
-pub use ids::{AccountId, EmailId, MailboxId, ModSeq, Uid, UidValidity};
+pub use ids::{AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid, UidValidity};
 pub use name::{InvalidName, MailboxName, SEPARATOR};
 pub use role::Role;
 pub use uidset::UidSet;
