@@ -36,6 +36,8 @@ pub enum Code {
     HighestModSeq(ModSeq),
     /// Messages a conditional STORE left alone, as the numbers the client used (RFC 7162 3.1.3).
     Modified(String),
+    /// The object identifier of a mailbox (RFC 8474 4).
+    MailboxId(String),
     /// What this server can, now (RFC 9051 7.1); the list without its first word.
     Capability(String),
 }
@@ -67,6 +69,7 @@ impl Code {
                 .uids(to),
             Self::HighestModSeq(modseq) => out.raw(b"HIGHESTMODSEQ ").num(modseq.get()),
             Self::Modified(set) => out.raw(b"MODIFIED ").text(set),
+            Self::MailboxId(id) => out.raw(b"MAILBOXID (").text(id).raw(b")"),
             Self::Capability(list) => out.raw(b"CAPABILITY ").text(list),
         };
         out.raw(b"] ");

@@ -5,6 +5,7 @@ use crate::cmd::{self, fetch, search};
 use crate::ext;
 use crate::session::{Session, State};
 use crate::spec::{Capability, Extension, Spec, StatusItem, When};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -34,6 +35,10 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::objectid::EXTENSION,
+    &ext::preview::EXTENSION,
+    &ext::savedate::EXTENSION,
+    &ext::appendlimit::EXTENSION,
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,
@@ -224,16 +229,20 @@ pub fn capabilities(session: &Session) -> String {
         .cleartext
         .allows(session.wire.is_tls(), session.wire.is_loopback());
     let holds = |when| match when {
-        When::Always => true,
+        When::Always | When::WithAppendLimit => true,
         When::StartTls => before_login && session.context.starttls.is_some(),
         When::Passwords => before_login && passwords,
         When::NoPasswords => before_login && !passwords,
     };
-    let words: Vec<&str> = EXTENSIONS
+    let limit = session.deps.mail.options().max_message_bytes;
+    let words: Vec<Cow<'_, str>> = EXTENSIONS
         .iter()
         .flat_map(|extension| extension.capabilities)
         .filter(|capability| holds(capability.when))
-        .map(|capability| capability.name)
+        .map(|capability| match capability.when {
+            When::WithAppendLimit => Cow::Owned(format!("{}{limit}", capability.name)),
+            _ => Cow::Borrowed(capability.name),
+        })
         .collect();
     words.join(" ")
 }

@@ -8,7 +8,8 @@ use crate::refusal::{Code, Refusal};
 use crate::session::{Enabled, Session};
 use async_trait::async_trait;
 use bytes::BytesMut;
-use mail::Summary;
+use mail::{Account, Summary};
+use types::MailboxId;
 
 /// In which states of RFC 9051 3 a command is valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,6 +189,8 @@ pub enum When {
     NoPasswords,
     /// Before login, where passwords may cross.
     Passwords,
+    /// Always, with the size of the largest message behind it (RFC 7889 2).
+    WithAppendLimit,
 }
 
 impl Capability {
@@ -205,7 +208,33 @@ pub struct StatusItem {
     /// Its name, upper case.
     pub name: &'static str,
     /// Writes its value.
-    pub write: fn(&Summary, &mut BytesMut),
+    pub write: fn(&Status<'_>, &mut BytesMut),
     /// Whether asking for it is a CONDSTORE enabling command (RFC 7162 3.1).
     pub enables_condstore: bool,
+    /// Whether [`Status::deleted_bytes`] is needed, which may open the mailbox.
+    pub sums_deleted: bool,
+}
+
+impl StatusItem {
+    /// An item without side effects.
+    pub const fn new(name: &'static str, write: fn(&Status<'_>, &mut BytesMut)) -> Self {
+        Self {
+            name,
+            write,
+            enables_condstore: false,
+            sums_deleted: false,
+        }
+    }
+}
+
+/// What STATUS tells of.
+pub struct Status<'a> {
+    /// Whose mailbox it is.
+    pub account: &'a Account,
+    /// The mailbox.
+    pub id: MailboxId,
+    /// Its counts.
+    pub summary: Summary,
+    /// Sum of the sizes of messages with `\\Deleted`, if an item needs it.
+    pub deleted_bytes: u64,
 }

@@ -1,6 +1,7 @@
 //! CREATE, with the USE parameter of CREATE-SPECIAL-USE.
 
 use super::*;
+use crate::ext::objectid::mailbox_id;
 use crate::grammar::mailbox::RawName;
 use types::Role;
 
@@ -11,7 +12,12 @@ pub(crate) static SPEC: Spec = Spec {
     uid: UidForm::No,
     states: States::LOGGED_IN,
     effects: Effects::NONE,
-    rfc: &["RFC 3501 6.3.3", "RFC 9051 6.3.4", "RFC 6154 3"],
+    rfc: &[
+        "RFC 3501 6.3.3",
+        "RFC 9051 6.3.4",
+        "RFC 6154 3",
+        "RFC 8474 4.1",
+    ],
     parse,
 };
 
@@ -61,7 +67,10 @@ impl Run for Create {
         if role.is_some_and(|role| account.tree().with_role(role).is_some()) {
             return Err(Refusal::no(USE_ATTR, "another mailbox has that use"));
         }
-        account.create(&name, role).await?;
-        Done::ok("mailbox created")
+        let id = account.create(&name, role).await?;
+        Done::with(
+            Code::MailboxId(mailbox_id(account.id(), id)),
+            "mailbox created",
+        )
     }
 }

@@ -6,7 +6,7 @@ use crate::grammar::Pattern;
 use crate::spec::StatusItem;
 use crate::view::MAX_PENDING;
 use bytes::BytesMut;
-use mail::Tree;
+use mail::{MailErrorKind, Tree};
 use std::collections::BTreeSet;
 use types::MailboxName;
 
@@ -169,11 +169,14 @@ impl Run for List {
             self.write(&tree, name, child_info, cx.wire.buffer());
             // RFC 5819 2: STATUS for mailboxes that can be selected.
             if !self.returns.status.is_empty()
-                && let Some(summary) = tree
-                    .find(name)
-                    .and_then(|folder| account.summary(folder.id).ok())
+                && let Some(folder) = tree.find(name)
             {
-                status::write(name, &summary, &self.returns.status, cx.wire.buffer());
+                let items = &self.returns.status;
+                match status::tell(name, &account, folder.id, items, cx.wire.buffer()).await {
+                    // Deleted meanwhile.
+                    Err(Refusal::Mail(error)) if error.kind == MailErrorKind::NotFound => {}
+                    told => told?,
+                }
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
         }

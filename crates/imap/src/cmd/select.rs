@@ -1,6 +1,7 @@
 //! SELECT and EXAMINE, with the parameters of CONDSTORE and QRESYNC.
 
 use super::*;
+use crate::ext::objectid::mailbox_id;
 use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
 use crate::view::Selection;
@@ -200,6 +201,10 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     out.raw(b"* OK [UIDNEXT ")
         .num(view.uid_next())
         .raw(b"] next UID\r\n");
+    let mailbox = selection.mailbox();
+    out.raw(b"* OK ");
+    Code::MailboxId(mailbox_id(mailbox.account_id(), mailbox.id())).write(out);
+    out.raw(b"mailbox identifier\r\n");
     out.raw(b"* OK [HIGHESTMODSEQ ")
         .num(view.modseq().get())
         .raw(b"] highest modification sequence\r\n");

@@ -3,10 +3,10 @@
 use super::*;
 use crate::grammar::mailbox::RawName;
 use crate::registry;
-use crate::spec::StatusItem;
+use crate::spec::{Status, StatusItem};
 use bytes::BytesMut;
-use mail::Summary;
-use types::MailboxName;
+use mail::Account;
+use types::{MailboxId, MailboxName};
 
 /// `status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"`.
 pub(crate) static SPEC: Spec = Spec {
@@ -20,35 +20,27 @@ pub(crate) static SPEC: Spec = Spec {
 
 /// What RFC 3501 lets STATUS tell, and DELETED of RFC 9051.
 pub(crate) static ITEMS: &[StatusItem] = &[
-    item("MESSAGES", |summary, out| {
-        out.num(summary.messages);
+    StatusItem::new("MESSAGES", |status, out| {
+        out.num(status.summary.messages);
     }),
-    item("RECENT", |summary, out| {
-        out.num(summary.recent);
+    StatusItem::new("RECENT", |status, out| {
+        out.num(status.summary.recent);
     }),
-    item("UIDNEXT", |summary, out| {
-        out.num(summary.uid_next);
+    StatusItem::new("UIDNEXT", |status, out| {
+        out.num(status.summary.uid_next);
     }),
-    item("UIDVALIDITY", |summary, out| {
-        out.num(summary.uid_validity.get());
+    StatusItem::new("UIDVALIDITY", |status, out| {
+        out.num(status.summary.uid_validity.get());
     }),
-    item("UNSEEN", |summary, out| {
-        out.num(summary.unseen);
+    StatusItem::new("UNSEEN", |status, out| {
+        out.num(status.summary.unseen);
     }),
-    item("DELETED", |summary, out| {
-        out.num(summary.deleted);
+    StatusItem::new("DELETED", |status, out| {
+        out.num(status.summary.deleted);
     }),
 ];
 
-const fn item(name: &'static str, write: fn(&Summary, &mut BytesMut)) -> StatusItem {
-    StatusItem {
-        name,
-        write,
-        enables_condstore: false,
-    }
-}
-
-struct Status {
+struct StatusCommand {
     mailbox: RawName,
     items: Vec<&'static StatusItem>,
 }
@@ -57,7 +49,7 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     c.sp()?;
     let mailbox = c.mailbox()?;
     c.sp()?;
-    Ok(Box::new(Status {
+    Ok(Box::new(StatusCommand {
         mailbox,
         items: items(c)?,
     }))
@@ -76,37 +68,54 @@ pub(crate) fn items(c: &mut Cursor<'_>) -> Parsed<Vec<&'static StatusItem>> {
     Ok(items)
 }
 
-/// One STATUS response.
-pub(crate) fn write(
+/// One STATUS response about a mailbox of `account`, under the name the client knows it by.
+///
+/// # Errors
+/// `NotFound` when the mailbox is gone; the store, if it must be opened.
+pub(crate) async fn tell(
     name: &MailboxName,
-    summary: &Summary,
-    items: &[&StatusItem],
+    account: &Account,
+    id: MailboxId,
+    items: &[&'static StatusItem],
     out: &mut BytesMut,
-) {
+) -> Result<(), Refusal> {
+    let mut status = Status {
+        account,
+        id,
+        summary: account.summary(id)?,
+        deleted_bytes: 0,
+    };
+    if items.iter().any(|item| item.sums_deleted) {
+        status.deleted_bytes = account.deleted_bytes(id).await?;
+    }
+    write(name, &status, items, out);
+    Ok(())
+}
+
+fn write(name: &MailboxName, status: &Status<'_>, items: &[&StatusItem], out: &mut BytesMut) {
     out.raw(b"* STATUS ").mailbox(name).raw(b" (");
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.raw(b" ");
         }
         out.text(item.name).raw(b" ");
-        (item.write)(summary, out);
+        (item.write)(status, out);
     }
     out.raw(b")\r\n");
 }
 
 #[async_trait]
-impl Run for Status {
+impl Run for StatusCommand {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let name = self.mailbox.name?;
-        let account = cx.state.account()?;
+        let account = cx.state.account()?.clone();
         let Some(id) = account.tree().find(&name).map(|folder| folder.id) else {
             return Err(Refusal::no(Code::NONEXISTENT, "no such mailbox"));
         };
-        let summary = account.summary(id)?;
         if self.items.iter().any(|item| item.enables_condstore) {
             cx.enable_condstore();
         }
-        write(&name, &summary, &self.items, cx.wire.buffer());
+        tell(&name, &account, id, &self.items, cx.wire.buffer()).await?;
         Done::ok("that is all")
     }
 }

@@ -9,11 +9,10 @@ pub(crate) static EXTENSION: Extension = Extension {
     file: file!(),
     capabilities: &[Capability::always("CONDSTORE")],
     status_items: &[StatusItem {
-        name: "HIGHESTMODSEQ",
-        write: |summary, out| {
-            out.num(summary.modseq.get());
-        },
         enables_condstore: true,
+        ..StatusItem::new("HIGHESTMODSEQ", |status, out| {
+            out.num(status.summary.modseq.get());
+        })
     }],
     on_enable: Some(|enabled| enabled.condstore = true),
     ..Extension::EMPTY

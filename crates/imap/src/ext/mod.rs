@@ -1,5 +1,6 @@
 //! Extensions with commands of their own, one per file, each with its row.
 
+pub(crate) mod appendlimit;
 pub(crate) mod comparator;
 pub(crate) mod compress;
 pub(crate) mod condstore;
@@ -8,7 +9,10 @@ pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod r#move;
 pub(crate) mod namespace;
+pub(crate) mod objectid;
+pub(crate) mod preview;
 pub(crate) mod qresync;
+pub(crate) mod savedate;
 pub(crate) mod sort;
 pub(crate) mod starttls;
 pub(crate) mod status_size;

@@ -6,12 +6,8 @@ pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 8438",
     file: file!(),
     capabilities: &[Capability::always("STATUS=SIZE")],
-    status_items: &[StatusItem {
-        name: "SIZE",
-        write: |summary, out| {
-            out.num(summary.bytes);
-        },
-        enables_condstore: false,
-    }],
+    status_items: &[StatusItem::new("SIZE", |status, out| {
+        out.num(status.summary.bytes);
+    })],
     ..Extension::EMPTY
 };

@@ -7,7 +7,7 @@ mod plan;
 mod row;
 mod section;
 
-pub(crate) use plan::{Item, Needs};
+pub(crate) use plan::{Item, Message, Needs};
 
 use super::*;
 use crate::grammar::MessageSet;

@@ -72,14 +72,20 @@ pub(crate) static KEYS: &[SearchKey] = &[
 ];
 
 fn received(c: &mut Cursor<'_>, holds: fn(Ordering) -> bool) -> Parsed<Box<dyn Key>> {
+    // RFC 3501 6.4.4: time and zone are disregarded. INTERNALDATE is told in UTC, and so is its
+    // day.
+    day(c, |row| row.internal_date.div_euclid(DAY), holds)
+}
+
+/// `SP date`: compared with a day of the message, in days since 1970-01-01.
+pub(crate) fn day(
+    c: &mut Cursor<'_>,
+    of: fn(&Row) -> i64,
+    holds: fn(Ordering) -> bool,
+) -> Parsed<Box<dyn Key>> {
     c.sp()?;
-    Ok(Box::new(Number {
-        // RFC 3501 6.4.4: time and zone are disregarded. INTERNALDATE is told in UTC, and so is its
-        // day.
-        of: |row| row.internal_date.div_euclid(DAY),
-        than: c.date()?,
-        holds,
-    }))
+    let than = c.date()?;
+    Ok(Box::new(Number { of, than, holds }))
 }
 
 fn size(c: &mut Cursor<'_>, holds: fn(Ordering) -> bool) -> Parsed<Box<dyn Key>> {

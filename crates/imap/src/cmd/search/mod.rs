@@ -11,9 +11,10 @@ mod sets;
 mod text;
 
 pub(crate) use answer::{Answer, Options};
-pub(crate) use dates::WITHIN;
-pub(crate) use key::Key;
+pub(crate) use dates::{WITHIN, day};
+pub(crate) use key::{Candidate, Cost, Key};
 pub(crate) use scan::Found;
+pub(crate) use sets::all;
 
 use super::*;
 use key::Binding;
