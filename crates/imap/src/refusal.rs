@@ -38,6 +38,8 @@ pub enum Code {
     Modified(String),
     /// The object identifier of a mailbox (RFC 8474 4).
     MailboxId(String),
+    /// The events NOTIFY knows (RFC 5465 8).
+    BadEvent(String),
     /// What this server can, now (RFC 9051 7.1); the list without its first word.
     Capability(String),
 }
@@ -70,6 +72,7 @@ impl Code {
             Self::HighestModSeq(modseq) => out.raw(b"HIGHESTMODSEQ ").num(modseq.get()),
             Self::Modified(set) => out.raw(b"MODIFIED ").text(set),
             Self::MailboxId(id) => out.raw(b"MAILBOXID (").text(id).raw(b")"),
+            Self::BadEvent(names) => out.raw(b"BADEVENT (").text(names).raw(b")"),
             Self::Capability(list) => out.raw(b"CAPABILITY ").text(list),
         };
         out.raw(b"] ");

@@ -42,6 +42,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,
+    &ext::notify::EXTENSION,
 ];
 
 /// RFC 3501.

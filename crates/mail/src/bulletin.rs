@@ -121,6 +121,7 @@ impl Watch {
     /// What changed since the last time, each mailbox once, the latest last.
     pub fn take(&mut self) -> Vec<Changed> {
         let order = self.bulletin.order();
+        self.tick.mark_unchanged();
         let since = std::mem::replace(&mut self.seen, order.count);
         let recent = order.last.range(since + 1..);
         let changed = recent.filter_map(|(_, &mailbox)| {

@@ -68,9 +68,8 @@ impl Run for Create {
             return Err(Refusal::no(USE_ATTR, "another mailbox has that use"));
         }
         let id = account.create(&name, role).await?;
-        Done::with(
-            Code::MailboxId(mailbox_id(account.id(), id)),
-            "mailbox created",
-        )
+        let id = mailbox_id(account.id(), id);
+        cx.caused(&name);
+        Done::with(Code::MailboxId(id), "mailbox created")
     }
 }

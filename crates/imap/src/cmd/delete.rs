@@ -27,6 +27,7 @@ impl Run for Delete {
         let account = cx.state.account()?.clone();
         let id = account.tree().find(&name).map(|folder| folder.id);
         account.delete(&name).await?;
+        cx.caused(&name);
         // Who deletes the mailbox it has open knows where it stands: it is sent back instead of
         // away.
         if let State::Selected(_, selection) = &cx.state

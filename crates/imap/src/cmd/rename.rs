@@ -31,10 +31,10 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Rename {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        cx.state
-            .account()?
-            .rename(&self.from.name?, &self.to.name?)
-            .await?;
+        let (from, to) = (self.from.name?, self.to.name?);
+        cx.state.account()?.rename(&from, &to).await?;
+        cx.caused(&from);
+        cx.caused(&to);
         Done::ok("mailbox renamed")
     }
 }

@@ -40,10 +40,12 @@ fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Run>> {
 impl Run for Subscribe {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9051 6.3.7: the name need not exist, and its subscription outlives the mailbox.
+        let name = self.mailbox.name?;
         cx.state
             .account()?
-            .subscribe(&self.mailbox.name?, self.subscribed)
+            .subscribe(&name, self.subscribed)
             .await?;
+        cx.caused(&name);
         Done::ok(if self.subscribed {
             "subscribed"
         } else {

@@ -30,9 +30,7 @@ struct Idle;
 impl Run for Idle {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         cx.wire.buffer().raw(b"+ idling\r\n");
-        if let State::Selected(_, selection) = &mut cx.state {
-            selection.sync(&mut cx.wire, cx.enabled, true).await?;
-        }
+        cx.tell(true).await?;
         cx.wire.set_state(ConnState::Idle);
         let ended = wait(cx).await;
         cx.wire.set_state(match cx.state {
@@ -52,38 +50,15 @@ impl Run for Idle {
 async fn wait(cx: &mut Session) -> Result<(), Refusal> {
     let keep_alive = cx.deps.limits.keep_alive;
     loop {
-        let changed = async {
-            match &mut cx.state {
-                State::Selected(_, selection) => selection.changed().await,
-                _ => std::future::pending().await,
+        match tokio::time::timeout(keep_alive, cx.wait()).await {
+            Ok(said) => {
+                if said? {
+                    return Ok(());
+                }
             }
-        };
-        tokio::select! {
-            input = cx.wire.wait_input() => return Ok(input?),
-            () = changed => {}
-            () = tokio::time::sleep(keep_alive) => cx.wire.write(b"* OK still here\r\n"),
+            Err(_) => cx.wire.write(b"* OK still here\r\n"),
         }
-        push(cx).await?;
+        // RFC 5465 4: with NOTIFY, what that asked for; but expunges are permitted now.
+        cx.push(true).await?;
     }
-}
-
-/// Tells what has changed, and measures how long new messages took to get here.
-async fn push(cx: &mut Session) -> Result<(), Refusal> {
-    let State::Selected(_, selection) = &mut cx.state else {
-        return Ok(());
-    };
-    let told = selection.told().uid_next();
-    selection.sync(&mut cx.wire, cx.enabled, true).await?;
-    if selection.told().uid_next() > told
-        && let Some(arrived) = selection.mailbox().arrived()
-    {
-        cx.wire.flush().await?;
-        let seconds = arrived.elapsed().as_secs_f64();
-        cx.deps
-            .metrics
-            .all()
-            .delivery_visible_seconds
-            .observe(seconds);
-    }
-    Ok(())
 }

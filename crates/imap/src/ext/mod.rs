@@ -9,6 +9,7 @@ pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod r#move;
 pub(crate) mod namespace;
+pub(crate) mod notify;
 pub(crate) mod objectid;
 pub(crate) mod preview;
 pub(crate) mod qresync;

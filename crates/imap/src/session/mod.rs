@@ -2,8 +2,10 @@
 //! answer.
 
 mod read;
+mod tell;
 
 use crate::ext::comparator::Comparator;
+use crate::ext::notify::Notify;
 use crate::grammar::{Command, Cursor, Emit};
 use crate::refusal::{Code, Refusal};
 use crate::spec::{Done, Effects, Run, Spec, States, Then};
@@ -83,6 +85,8 @@ pub struct Session {
     pub enabled: Enabled,
     /// How texts are compared (RFC 5255 4.2: the active comparator).
     pub comparator: Comparator,
+    /// What the client wants to be told, once it has said so.
+    pub(crate) notify: Option<Box<Notify>>,
     /// What all sessions share.
     pub deps: Arc<Deps>,
     /// About the connection.
@@ -99,6 +103,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         state: State::Login,
         enabled: Enabled::default(),
         comparator: Comparator::default(),
+        notify: None,
         deps,
         context,
         tag: Box::default(),
@@ -149,6 +154,7 @@ impl Session {
             Ok((spec, uid, run)) => {
                 tracing::trace!(cmd = spec.name, uid, "command");
                 let result = run.run(self).await;
+                self.own_expunges(spec.effects);
                 // RFC 9051 7.5.1: no EXPUNGE while a command runs that uses sequence numbers. RFC
                 // 9051 5.5: nor before one that the client has sent already, which may be such a
                 // command.
@@ -162,11 +168,10 @@ impl Session {
         if let Err(Refusal::Bye(_) | Refusal::Wire(_)) = result {
             return result.map(|done| done.then);
         }
-        if let State::Selected(_, selection) = &mut self.state {
-            selection
-                .sync(&mut self.wire, self.enabled, may_expunge)
-                .await?;
+        if let (Some(notify), Ok(done)) = (&mut self.notify, &result) {
+            notify.answered(done.code.as_ref());
         }
+        self.tell(may_expunge).await?;
         let tag = std::mem::take(&mut self.tag);
         let then = self.answer(&tag, &result)?;
         self.wire.flush_if_over(MAX_PENDING).await?;
@@ -213,7 +218,14 @@ impl Session {
     // Changing state.
 
     /// Goes to another state.
-    pub fn enter(&mut self, state: State) {
+    pub fn enter(&mut self, mut state: State) {
+        match (&mut state, &self.notify) {
+            (State::Login, _) => self.notify = None,
+            (State::Selected(_, selection), Some(notify)) => {
+                selection.set_interest(notify.interest());
+            }
+            _ => {}
+        }
         let limits = &self.deps.limits;
         let (conn, idle) = match &state {
             State::Login => (ConnState::Login, limits.idle_before_login),

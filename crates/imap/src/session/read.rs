@@ -28,6 +28,7 @@ impl Session {
     /// # Errors
     /// Only what ends the session.
     pub(super) async fn read(&mut self) -> Result<(Head, Result<Command, Refusal>), Refusal> {
+        self.listen().await?;
         let limits = self.deps.limits;
         let (max_line, mut max_literals) = match self.state {
             State::Login => (

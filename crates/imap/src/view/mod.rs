@@ -39,6 +39,45 @@ impl MsgSeq {
     }
 }
 
+/// What the client wants to be told of the selected mailbox (RFC 5465 6.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interest {
+    /// That messages come and go.
+    pub messages: bool,
+    /// That flags change.
+    pub flags: bool,
+    /// Between commands no expunges are told.
+    pub delayed: bool,
+    /// NOTIFY asked for it: FETCH responses name the uid.
+    pub notified: bool,
+    /// Which messages are new is collected, for [`Selection::take_news`].
+    pub news: bool,
+}
+
+impl Interest {
+    /// After NOTIFY NONE.
+    pub const NONE: Self = Self {
+        messages: false,
+        flags: false,
+        delayed: true,
+        notified: true,
+        news: false,
+    };
+}
+
+/// Without NOTIFY.
+impl Default for Interest {
+    fn default() -> Self {
+        Self {
+            messages: true,
+            flags: true,
+            delayed: true,
+            notified: false,
+            news: false,
+        }
+    }
+}
+
 /// A mailbox selected by a session.
 pub struct Selection {
     mailbox: Selected,
@@ -50,6 +89,9 @@ pub struct Selection {
     told_keywords: usize,
     changed: watch::Receiver<u64>,
     own: Own,
+    interest: Interest,
+    /// New messages to be fetched for the client.
+    news: UidSet,
     /// Expunges wait to be told.
     held_back: bool,
     /// What `$` stands for (RFC 5182): messages the client knows.
@@ -70,6 +112,8 @@ impl Selection {
             told_keywords,
             changed,
             own: Own::default(),
+            interest: Interest::default(),
+            news: UidSet::new(),
             held_back: false,
             saved: UidSet::new(),
         };
@@ -90,6 +134,16 @@ impl Selection {
     /// What the client has been told about.
     pub fn told(&self) -> &Arc<View> {
         &self.told
+    }
+
+    /// What the client wants to be told from now on.
+    pub fn set_interest(&mut self, interest: Interest) {
+        self.interest = interest;
+    }
+
+    /// The new messages told since the last time, if that is of interest.
+    pub fn take_news(&mut self) -> UidSet {
+        std::mem::take(&mut self.news)
     }
 
     /// How many messages are `\Recent`.

@@ -19,6 +19,10 @@ pub(super) struct Own {
     silent: Option<(UidSet, FlagChange)>,
     /// Whether FETCH responses name the uid (the command was a UID command).
     with_uid: bool,
+    /// Whether EXPUNGE is told, whatever the client wants to know.
+    expunges: bool,
+    /// Whether no command has run at all (NOTIFY).
+    between: bool,
     /// Whether no EXPUNGE may be told, whatever the command's row says.
     hold: bool,
 }
@@ -76,6 +80,27 @@ impl Selection {
         self.own.hold = true;
     }
 
+    /// No command has run since the last [`Self::sync`].
+    pub fn between_commands(&mut self) {
+        self.own.between = true;
+    }
+
+    /// The command that runs expunges: what it does is told, whatever else the client wants to know.
+    pub fn expunges(&mut self) {
+        self.own.expunges = true;
+    }
+
+    /// Tells everything that has changed, whatever the client wants to know otherwise.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub async fn catch_up(&mut self, wire: &mut Wire, enabled: Enabled) -> Result<(), Refusal> {
+        let interest = std::mem::take(&mut self.interest);
+        let told = self.sync(wire, enabled, true).await;
+        self.interest = interest;
+        told
+    }
+
     /// Tells what has changed since the client was last told. With `may_expunge` false nothing is
     /// told while expunges wait, except what STORE must answer.
     ///
@@ -88,12 +113,17 @@ impl Selection {
         may_expunge: bool,
     ) -> Result<(), Refusal> {
         let own = std::mem::take(&mut self.own);
+        let interest = self.interest;
         if self.mailbox.is_gone() {
             return Err(Refusal::Bye("the selected mailbox was deleted"));
         }
         let latest = self.mailbox.view();
         if Arc::ptr_eq(&latest, &self.told) && own.announce.is_empty() {
             return Ok(());
+        }
+        // RFC 5465 3.1: what the client does not want to know of; the picture it has stays as it is.
+        if !interest.messages && !own.expunges {
+            return self.hold_back(wire, enabled, &latest, &own).await;
         }
         self.tell_keywords(&latest, wire.buffer());
         let changes = latest.changes_since(&self.told);
@@ -109,10 +139,14 @@ impl Selection {
         if !changes.added.is_empty() {
             self.claim_recent();
             self.write_counts(wire.buffer());
+            if interest.news {
+                self.news = self.news.union(&changes.added);
+            }
         }
-        let flagged = match own.announce.is_empty() {
-            true => changes.flagged,
-            false => changes.flagged.union(&own.announce),
+        let flagged = match (interest.flags, own.announce.is_empty()) {
+            (true, true) => changes.flagged,
+            (true, false) => changes.flagged.union(&own.announce),
+            (false, _) => own.announce.clone(),
         };
         let pictures = Pictures {
             numbers: &latest,
@@ -135,6 +169,11 @@ impl Selection {
         latest: &View,
         own: &Own,
     ) -> Result<(), Refusal> {
+        // That nothing can be told is not told.
+        if own.between {
+            self.held_back |= self.interest.messages;
+            return Ok(());
+        }
         let pictures = Pictures {
             numbers: &self.told,
             latest,
@@ -226,7 +265,8 @@ impl Selection {
             let out = wire.buffer();
             out.raw(b"* ").num(MsgSeq::at(index).0).raw(b" FETCH (");
             // RFC 7162 3.2.4: UID and MODSEQ, once the client is aware of CONDSTORE.
-            if own.with_uid || enabled.condstore {
+            // RFC 5465 5.1: and to who asked for notifications.
+            if own.with_uid || enabled.condstore || self.interest.notified {
                 out.raw(b"UID ").num(row.uid.get()).raw(b" ");
             }
             if !quiet {

@@ -7,14 +7,13 @@ mod plan;
 mod row;
 mod section;
 
-pub(crate) use plan::{Item, Message, Needs};
+pub(crate) use plan::{Item, Message, Needs, Plan};
 
 use super::*;
 use crate::grammar::MessageSet;
 use crate::registry;
 use crate::view::{Rows, Selection};
 use mail::FlagChange;
-use plan::Plan;
 use types::{FlagOp, Flags};
 
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP
@@ -82,6 +81,11 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
         modifiers(c, &mut fetch)?;
     }
     Ok(Box::new(fetch))
+}
+
+/// `"(" fetch-att *(SP fetch-att) ")"`, as NOTIFY takes them: no macros.
+pub(crate) fn attributes(c: &mut Cursor<'_>) -> Parsed<Vec<Box<dyn Item>>> {
+    c.list(false, item)
 }
 
 fn items(c: &mut Cursor<'_>) -> Parsed<Vec<Box<dyn Item>>> {

@@ -1,0 +1,91 @@
+//! Which mailboxes (RFC 5465 6).
+
+use super::events::{self, Events};
+use crate::cmd::fetch::Item;
+use crate::grammar::{BadSyntax, Cursor, Parsed};
+use mail::Tree;
+use std::collections::BTreeSet;
+use types::MailboxName;
+
+/// `filter-mailboxes`.
+pub(super) enum Filter {
+    /// The selected one.
+    Selected {
+        /// Expunges wait for a command.
+        delayed: bool,
+    },
+    /// All.
+    Personal,
+    /// Those subscribed to.
+    Subscribed,
+    /// These and all below them.
+    Subtree(BTreeSet<MailboxName>),
+    /// These.
+    Mailboxes(BTreeSet<MailboxName>),
+}
+
+/// `event-group`.
+pub(super) struct Group {
+    pub(super) filter: Filter,
+    pub(super) events: Events,
+    pub(super) fetch: Option<Vec<Box<dyn Item>>>,
+    pub(super) unsupported: bool,
+}
+
+impl Filter {
+    /// Whether a mailbox is meant. Asked anew each time: mailboxes and subscriptions come and go
+    /// (RFC 5465 6.4).
+    pub(super) fn covers(&self, name: &MailboxName, tree: &Tree) -> bool {
+        match self {
+            Self::Selected { .. } => false,
+            Self::Personal => true,
+            Self::Subscribed => tree.subscriptions.contains(name),
+            Self::Subtree(tops) => {
+                tops.contains(name) || name.ancestors().any(|above| tops.contains(&above))
+            }
+            Self::Mailboxes(names) => names.contains(name),
+        }
+    }
+
+    /// How many names it has.
+    pub(super) fn names(&self) -> usize {
+        match self {
+            Self::Subtree(names) | Self::Mailboxes(names) => names.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// `event-group = "(" filter-mailboxes SP events ")"`.
+pub(super) fn group(c: &mut Cursor<'_>) -> Parsed<Group> {
+    c.expect(b"(", "expected a parenthesised group")?;
+    let filter = match c.atom()?.to_ascii_uppercase().as_slice() {
+        b"SELECTED" => Filter::Selected { delayed: false },
+        b"SELECTED-DELAYED" => Filter::Selected { delayed: true },
+        // RFC 5465 6.3: mail is delivered to any mailbox here (user+folder).
+        b"INBOXES" | b"PERSONAL" => Filter::Personal,
+        b"SUBSCRIBED" => Filter::Subscribed,
+        b"SUBTREE" => Filter::Subtree(names(c)?),
+        b"MAILBOXES" => Filter::Mailboxes(names(c)?),
+        _ => return Err(BadSyntax("unknown kind of mailboxes")),
+    };
+    c.sp()?;
+    let asked = events::events(c, matches!(filter, Filter::Selected { .. }))?;
+    c.expect(b")", "expected the end of the group")?;
+    Ok(Group {
+        filter,
+        events: asked.events,
+        fetch: asked.fetch,
+        unsupported: asked.unsupported,
+    })
+}
+
+/// `SP (mailbox / "(" mailbox *(SP mailbox) ")")`. RFC 5465 3.1: names that cannot be are ignored.
+fn names(c: &mut Cursor<'_>) -> Parsed<BTreeSet<MailboxName>> {
+    c.sp()?;
+    let names = match c.peek() {
+        Some(b'(') => c.list(false, Cursor::mailbox)?,
+        _ => vec![c.mailbox()?],
+    };
+    Ok(names.into_iter().filter_map(|raw| raw.name.ok()).collect())
+}

@@ -1,0 +1,222 @@
+//! NOTIFY (RFC 5465): the client says which changes it wants to hear of, and hears of them whether
+//! or not a command runs.
+//!
+//! What a session keeps for it is bounded by the command ([`MAX_NAMES`]) and does not grow with
+//! what happens: the engine knows which mailboxes have changed since the last look
+//! ([`mail::Watch`]), names are compared with the tree that was told ([`names`]), and the selected
+//! mailbox is told of by [`crate::view`] as ever, within an [`Interest`].
+
+mod events;
+mod filter;
+mod names;
+mod push;
+
+use super::*;
+use crate::cmd::fetch::{self, Plan};
+use crate::view::Interest;
+use events::Events;
+use filter::{Filter, Group};
+use mail::{Account, Tree, Watch};
+use std::sync::Arc;
+use tokio::sync::watch;
+use types::{MailboxName, UidSet, UidValidity};
+
+pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 5465",
+    file: file!(),
+    capabilities: &[Capability::always("NOTIFY")],
+    commands: &[&SPEC],
+    ..Extension::EMPTY
+};
+
+/// `notify = "NOTIFY" SP ("SET" [SP "STATUS"] SP event-groups / "NONE")`.
+static SPEC: Spec = Spec {
+    name: "NOTIFY",
+    uid: UidForm::No,
+    states: States::LOGGED_IN,
+    effects: Effects::NONE,
+    rfc: &["RFC 5465 3.1"],
+    parse,
+};
+
+/// The most groups one NOTIFY may have.
+const MAX_GROUPS: usize = 64;
+/// The most mailboxes one NOTIFY may name.
+const MAX_NAMES: usize = 1000;
+
+/// What the client has asked for, and how far it has been told.
+pub(crate) struct Notify {
+    /// About the selected mailbox, whichever it is.
+    interest: Interest,
+    /// What is fetched of messages that are new there.
+    fetch: Option<Arc<Plan>>,
+    /// About the others.
+    groups: Vec<Group>,
+    mailboxes: Watch,
+    tree: watch::Receiver<u64>,
+    told: Arc<Tree>,
+    own: Own,
+}
+
+/// What the command that runs has done itself: RFC 5465 5: the client is not told of that.
+#[derive(Default)]
+struct Own {
+    names: Vec<MailboxName>,
+    messages: Option<(UidValidity, UidSet)>,
+}
+
+impl Notify {
+    fn new(account: &Account, set: Set) -> Self {
+        // Watching begins before looking, so that nothing falls in between.
+        let (mailboxes, tree) = (account.watch_mailboxes(), account.watch_tree());
+        Self {
+            interest: set.interest,
+            fetch: set.fetch,
+            groups: set.groups,
+            mailboxes,
+            tree,
+            told: account.tree(),
+            own: Own::default(),
+        }
+    }
+
+    /// About the selected mailbox.
+    pub(crate) fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    /// The command that runs has changed what there is of this name, or its subscription.
+    pub(crate) fn caused(&mut self, name: &MailboxName) {
+        self.own.names.push(name.clone());
+    }
+
+    /// The command that runs ends with this code: it may have made messages.
+    pub(crate) fn answered(&mut self, code: Option<&Code>) {
+        if let Some(Code::AppendUid(validity, uids) | Code::CopyUid(validity, _, uids)) = code {
+            self.own.messages = Some((*validity, uids.clone()));
+        }
+    }
+
+    /// Resolves when there may be something to tell of mailboxes that are not selected. Cancel
+    /// safe.
+    pub(crate) async fn changed(&mut self) {
+        if self.groups.is_empty() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = self.mailboxes.changed() => {}
+            Ok(()) = self.tree.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    /// What the client wants to know about the mailbox of a name.
+    fn events(&self, name: &MailboxName, tree: &Tree) -> Events {
+        let groups = self.groups.iter();
+        // RFC 5465 6: several groups can apply to one mailbox.
+        groups
+            .filter(|group| group.filter.covers(name, tree))
+            .fold(Events::NONE, |all, group| all.and(group.events))
+    }
+}
+
+/// A parsed NOTIFY.
+#[derive(Default)]
+struct Set {
+    status: bool,
+    interest: Interest,
+    fetch: Option<Arc<Plan>>,
+    groups: Vec<Group>,
+    /// Events this server does not know were asked for.
+    unsupported: bool,
+    too_much: bool,
+}
+
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+    c.sp()?;
+    // RFC 5465 6.1: who does not ask about the selected mailbox is told nothing about it.
+    let mut set = Set {
+        interest: Interest::NONE,
+        ..Set::default()
+    };
+    if c.eat_word(b"NONE") {
+        return Ok(Box::new(set));
+    }
+    if !c.eat_word(b"SET") {
+        return Err(BadSyntax("expected SET or NONE"));
+    }
+    c.sp()?;
+    if c.eat_word(b"STATUS") {
+        set.status = true;
+        c.sp()?;
+    }
+    let (mut selected, mut names) = (false, 0);
+    loop {
+        let group = filter::group(c)?;
+        set.unsupported |= group.unsupported;
+        if let Filter::Selected { delayed } = group.filter {
+            if std::mem::replace(&mut selected, true) {
+                return Err(BadSyntax("the selected mailbox is asked about twice"));
+            }
+            set.interest = group.events.interest(delayed);
+            // The uid of a message is how a client that is told at any time knows it.
+            set.fetch = group
+                .fetch
+                .map(|items| Arc::new(Plan::new(items, false, false)));
+            set.interest.news = set.fetch.is_some();
+        } else {
+            names += group.filter.names();
+            set.groups.push(group);
+        }
+        set.too_much |= set.groups.len() > MAX_GROUPS || names > MAX_NAMES;
+        if set.too_much {
+            set.groups.clear();
+        }
+        if !c.eat(b" ") {
+            return Ok(Box::new(set));
+        }
+    }
+}
+
+#[async_trait]
+impl Run for Set {
+    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        if self.unsupported {
+            // RFC 5465 3.1: the code lists what is supported.
+            return Err(Refusal::no(
+                Code::BadEvent(Events::supported()),
+                "no such event here",
+            ));
+        }
+        if self.too_much {
+            return Err(Refusal::no(OVERFLOW, "too many mailboxes to watch"));
+        }
+        let account = cx.state.account()?.clone();
+        // RFC 5465 3.1: what has accumulated is told now, as by NOOP, whatever is asked for from now
+        // on.
+        if let State::Selected(_, selection) = &mut cx.state {
+            selection.catch_up(&mut cx.wire, cx.enabled).await?;
+        }
+        if let Some(plan) = &self.fetch {
+            // RFC 7162 3.1: asking for MODSEQ is a CONDSTORE enabling command.
+            if plan.needs().contains(fetch::Needs::MODSEQ) {
+                cx.enable_condstore();
+            }
+        }
+        let status = self.status;
+        let notify = Notify::new(&account, *self);
+        if status {
+            push::first_status(cx, &account, &notify).await?;
+        }
+        if let State::Selected(_, selection) = &mut cx.state {
+            selection.set_interest(notify.interest());
+        }
+        cx.notify = Some(Box::new(notify));
+        Done::ok("that will be told")
+    }
+}
+
+/// RFC 5465 5.8 and 3.1.
+const OVERFLOW: Code = Code::Word("NOTIFICATIONOVERFLOW");
+
+pub(crate) use push::push;
