@@ -30,6 +30,7 @@ pub fn session(data: &[u8]) {
             auth: Arc::clone(&world.auth),
             counters: Counters::new(&metrics),
             metrics: Arc::clone(&metrics),
+            operators: Default::default(),
             limits: Limits::default(),
             hostname: "fuzz.example".to_owned(),
             cleartext: auth::CleartextPolicy::Always,

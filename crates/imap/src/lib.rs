@@ -45,10 +45,21 @@ pub struct Deps {
     pub counters: Counters,
     /// What a client may send.
     pub limits: Limits,
+    /// Who runs the server.
+    pub operators: Operators,
     /// The server's name.
     pub hostname: String,
     /// When passwords may cross without TLS.
     pub cleartext: CleartextPolicy,
+}
+
+/// Who runs the server, as far as clients may know.
+#[derive(Clone, Debug, Default)]
+pub struct Operators {
+    /// Accounts that may set quota (RFC 9208 4.1.3) and annotations of the server (RFC 5464 3.3).
+    pub administrators: Vec<String>,
+    /// How to reach them: a URI (RFC 5464 6.2.2).
+    pub contact: Option<String>,
 }
 
 /// Counters of what was done to messages.

@@ -49,6 +49,8 @@ impl Code {
     pub const TRYCREATE: Self = Self::Word("TRYCREATE");
     /// The operation is impossible and always will be (RFC 5530 3).
     pub const CANNOT: Self = Self::Word("CANNOT");
+    /// The client may not do that (RFC 5530 3).
+    pub const NOPERM: Self = Self::Word("NOPERM");
     /// There is nothing of that name (RFC 5530 3).
     pub const NONEXISTENT: Self = Self::Word("NONEXISTENT");
 

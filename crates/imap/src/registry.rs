@@ -39,6 +39,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::preview::EXTENSION,
     &ext::savedate::EXTENSION,
     &ext::appendlimit::EXTENSION,
+    &ext::quota::EXTENSION,
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,

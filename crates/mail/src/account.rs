@@ -6,7 +6,7 @@ use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::snapshot::each;
 use crate::tree::{Folder, Tree};
-use crate::{Mail, MailError, MailErrorKind, Summary, keys};
+use crate::{Mail, MailError, QuotaLimits, Summary, Usage, keys};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,17 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use storage::Batch;
 use tokio::sync::watch;
 use types::{AccountId, MailboxId, MailboxName, UidValidity};
-
-/// What an account holds and may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Messages in all mailboxes.
-    pub messages: u64,
-    /// Their sizes.
-    pub bytes: u64,
-    /// Quota in bytes; `None` is unlimited.
-    pub quota_bytes: Option<u64>,
-}
 
 /// An open account, shared by all its sessions. Cloning is cheap.
 #[derive(Clone)]
@@ -42,7 +31,8 @@ pub(crate) struct AccountInner {
     pub(crate) bulletin: Arc<Bulletin>,
     messages: AtomicI64,
     bytes: AtomicI64,
-    quota: Mutex<Option<u64>>,
+    /// The limits in force.
+    pub(crate) quota: Mutex<QuotaLimits>,
 }
 
 /// What only the holder of the writer's lock may touch.
@@ -169,7 +159,7 @@ impl AccountInner {
     pub(crate) async fn open(
         mail: Mail,
         id: AccountId,
-        quota: Option<u64>,
+        quota: QuotaLimits,
     ) -> Result<Arc<Self>, MailError> {
         let account = Arc::new(Self {
             id,
@@ -380,27 +370,13 @@ impl AccountInner {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_quota(&self, bytes: Option<u64>) {
-        *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
-    }
-
     pub(crate) fn usage(&self) -> Usage {
         let number = |n: &AtomicI64| u64::try_from(n.load(Ordering::Relaxed)).unwrap_or(0);
         Usage {
             messages: number(&self.messages),
             bytes: number(&self.bytes),
-            quota_bytes: *self.quota.lock().unwrap_or_else(PoisonError::into_inner),
-        }
-    }
-
-    pub(crate) fn check_quota(&self, bytes: u64) -> Result<(), MailError> {
-        let usage = self.usage();
-        match usage.quota_bytes {
-            Some(quota) if usage.bytes.saturating_add(bytes) > quota => Err(MailError::new(
-                MailErrorKind::OverQuota,
-                "the account is over its quota",
-            )),
-            _ => Ok(()),
+            mailboxes: self.tree().folders.len() as u64,
+            limits: self.limits(),
         }
     }
 }
@@ -452,15 +428,5 @@ impl Account {
             None if summary.deleted == 0 => Ok(0),
             None => Ok(self.select(id).await?.view().deleted_octets()),
         }
-    }
-
-    /// What the account holds.
-    pub fn usage(&self) -> Usage {
-        self.0.usage()
-    }
-
-    /// `OverQuota` when `bytes` more would exceed the quota.
-    pub fn check_quota(&self, bytes: u64) -> Result<(), MailError> {
-        self.0.check_quota(bytes)
     }
 }

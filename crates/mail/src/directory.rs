@@ -4,12 +4,13 @@ use crate::codec::{Decoder, Encoder};
 use crate::edit::ATTEMPTS;
 use crate::messages::contention;
 use crate::snapshot::each;
-use crate::{Mail, MailError, MailErrorKind, keys};
+use crate::{Mail, MailError, MailErrorKind, QuotaLimits, keys};
 use bytes::Bytes;
 use storage::{Batch, ErrorKind};
 use types::AccountId;
 
-const VERSION: u8 = 1;
+/// Version 1 lacks the limits of messages and mailboxes.
+const VERSION: u8 = 2;
 
 /// Longest account name, in bytes.
 const MAX_NAME: usize = 320;
@@ -23,26 +24,32 @@ pub struct AccountInfo {
     pub name: String,
     /// Password hash with its `{SCHEME}`; `None` when another directory knows the password.
     pub password: Option<String>,
-    /// Quota in bytes, if it has one of its own.
-    pub quota_bytes: Option<u64>,
+    /// Its own limits.
+    pub quota: QuotaLimits,
 }
 
 impl AccountInfo {
     fn encode(&self) -> Bytes {
         let mut e = Encoder::default();
-        e.byte(VERSION);
+        // A record that is required to be unchanged must be encoded as it was read.
+        let is_old = self.quota.messages.is_none() && self.quota.mailboxes.is_none();
+        e.byte(if is_old { 1 } else { VERSION });
         e.uint(self.id.0);
         e.bytes(self.name.as_bytes());
         e.byte(u8::from(self.password.is_some()));
         e.bytes(self.password.as_deref().unwrap_or_default().as_bytes());
-        e.byte(u8::from(self.quota_bytes.is_some()));
-        e.uint(self.quota_bytes.unwrap_or_default());
+        e.byte(u8::from(self.quota.bytes.is_some()));
+        e.uint(self.quota.bytes.unwrap_or_default());
+        if !is_old {
+            self.quota.encode_more(&mut e);
+        }
         e.0.into()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, MailError> {
         let mut d = Decoder::new(bytes, "account record");
-        if d.byte()? != VERSION {
+        let version = d.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(d.damaged());
         }
         let id = AccountId(d.uint()?);
@@ -50,12 +57,18 @@ impl AccountInfo {
         let has_password = d.byte()? != 0;
         let password = d.str()?.to_owned();
         let has_quota = d.byte()? != 0;
-        let quota = d.uint()?;
+        let mut quota = QuotaLimits {
+            bytes: Some(d.uint()?).filter(|_| has_quota),
+            ..QuotaLimits::default()
+        };
+        if version > 1 {
+            quota.decode_more(&mut d)?;
+        }
         Ok(Self {
             id,
             name,
             password: has_password.then_some(password),
-            quota_bytes: has_quota.then_some(quota),
+            quota,
         })
     }
 }
@@ -102,7 +115,7 @@ impl Mail {
                 id: AccountId(id),
                 name: name.to_owned(),
                 password: password.map(str::to_owned),
-                quota_bytes: None,
+                quota: QuotaLimits::default(),
             };
             batch.put(keys::NEXT_ID, (id + 1).to_be_bytes().to_vec());
             batch.require_absent(keys::account(name));
@@ -147,19 +160,7 @@ impl Mail {
             .await
     }
 
-    /// Sets or clears the account's own quota. `NotFound`.
-    pub async fn set_quota(&self, name: &str, bytes: Option<u64>) -> Result<(), MailError> {
-        self.update_account(name, |info| info.quota_bytes = bytes)
-            .await?;
-        if let Some(info) = self.find_account(name).await?
-            && let Some(account) = self.open_account(info.id)
-        {
-            account.set_quota(bytes.or(self.options().default_quota_bytes));
-        }
-        Ok(())
-    }
-
-    async fn update_account(
+    pub(crate) async fn update_account(
         &self,
         name: &str,
         change: impl Fn(&mut AccountInfo),
@@ -217,18 +218,11 @@ impl Mail {
         Ok(accounts)
     }
 
-    /// The quota that applies to an account.
-    pub(crate) async fn quota_of(&self, id: AccountId) -> Result<Option<u64>, MailError> {
-        let Some(name) = self
-            .meta()
-            .get(AccountId::SYSTEM, &keys::account_name(id))
-            .await?
-        else {
-            return Ok(self.options().default_quota_bytes);
-        };
-        let info = self.find_account(&String::from_utf8_lossy(&name)).await?;
-        let quota = info.and_then(|info| info.quota_bytes);
-        Ok(quota.or(self.options().default_quota_bytes))
+    /// The name of an account; `None` when it is gone.
+    pub async fn account_name(&self, id: AccountId) -> Result<Option<String>, MailError> {
+        let key = keys::account_name(id);
+        let name = self.meta().get(AccountId::SYSTEM, &key).await?;
+        Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
     }
 
     /// `Ok(false)`: another process was faster.

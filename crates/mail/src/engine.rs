@@ -3,7 +3,7 @@
 use crate::account::AccountInner;
 use crate::facts::FactsCache;
 use crate::mailbox::Mailbox;
-use crate::{Account, Email, Ingested, MailError, MailErrorKind};
+use crate::{Account, Email, Ingested, MailError, MailErrorKind, QuotaLimits};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -23,8 +23,8 @@ pub struct Options {
     pub view_cache_bytes: usize,
     /// Mailboxes made with every new account.
     pub default_mailboxes: Vec<(String, Role)>,
-    /// Quota of accounts that have none of their own, in bytes; `None` is unlimited.
-    pub default_quota_bytes: Option<u64>,
+    /// Limits of accounts that have none of their own.
+    pub default_limits: QuotaLimits,
     /// Whether STORE waits for stable storage too (`durability = "strict"`).
     pub strict: bool,
     /// How long the uids of expunged messages are remembered for QRESYNC, in seconds.
@@ -48,7 +48,7 @@ impl Default for Options {
             ]
             .map(mailbox)
             .to_vec(),
-            default_quota_bytes: None,
+            default_limits: QuotaLimits::default(),
             strict: false,
             remember_expunged_seconds: 90 * 86_400,
             grace_seconds: 86_400,
@@ -130,7 +130,7 @@ impl Mail {
         };
         let account = cell
             .get_or_try_init(|| async {
-                let quota = self.quota_of(id).await?;
+                let quota = self.limits_of(id).await?;
                 AccountInner::open(self.clone(), id, quota).await
             })
             .await?;

@@ -5,6 +5,7 @@ use crate::account::{AccountInner, Writer};
 use crate::bulletin::Bulletin;
 use crate::edit::ATTEMPTS;
 use crate::mailbox::Mailbox;
+use crate::quota::over_quota;
 use crate::record::MailboxRecord;
 use crate::tree::{Folder, Tree};
 use crate::{Account, MailError, MailErrorKind, keys};
@@ -24,6 +25,8 @@ struct TreeEdit {
     made: Vec<Arc<Mailbox>>,
     removed: Vec<Arc<Mailbox>>,
     renamed: Vec<(Arc<Mailbox>, MailboxRecord)>,
+    /// Mailboxes the account may have (RFC 9208 5.3).
+    limit: Option<u64>,
 }
 
 impl TreeEdit {
@@ -36,6 +39,7 @@ impl TreeEdit {
             made: Vec::new(),
             removed: Vec::new(),
             renamed: Vec::new(),
+            limit: account.limits().mailboxes,
         }
     }
 
@@ -56,6 +60,12 @@ impl TreeEdit {
                 MailErrorKind::Limit,
                 "the account has too many mailboxes",
             ));
+        }
+        if self
+            .limit
+            .is_some_and(|n| self.tree.folders.len() as u64 >= n)
+        {
+            return Err(over_quota("the account has as many mailboxes as it may"));
         }
         if role.is_some_and(|role| self.tree.with_role(role).is_some()) {
             return Err(MailError::new(
@@ -167,6 +177,7 @@ impl AccountInner {
                 return Ok(());
             }
             let mut edit = TreeEdit::new(self, writer);
+            edit.limit = None;
             edit.make(writer, &MailboxName::inbox(), None)?;
             for (name, role) in &self.mail.options().default_mailboxes {
                 let Ok(name) = MailboxName::new(name) else {

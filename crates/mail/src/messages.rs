@@ -70,8 +70,10 @@ impl Account {
             ));
         }
         let account = &self.0;
-        account.check_quota(messages.iter().map(|m| u64::from(m.size())).sum())?;
+        let octets = messages.iter().map(|m| u64::from(m.size())).sum();
         let mut writer = account.writer.lock().await;
+        // Under the lock: what others are about to add is counted.
+        account.check_room(messages.len() as u64, octets)?;
         for _ in 0..ATTEMPTS {
             let target = account.existing(mailbox)?;
             if messages.iter().any(|message| !message.keywords.is_empty()) {
@@ -147,7 +149,7 @@ impl Account {
                     .rows_in(&from_uids)
                     .map(|(_, row)| u64::from(row.size))
                     .sum();
-                account.check_quota(bytes)?;
+                account.check_room(from_uids.len(), bytes)?;
             }
             if source.rows_in(&from_uids).any(|(_, row)| row.keywords != 0) {
                 account.load(&target).await?;

@@ -34,6 +34,20 @@ pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
         }
         AccountCommand::List { config } => (config, Request::AccountList),
         AccountCommand::Show(named) => (named.config, Request::AccountShow { name: named.name }),
+        AccountCommand::Quota {
+            named,
+            bytes,
+            messages,
+            mailboxes,
+        } => (
+            named.config,
+            Request::AccountQuota {
+                name: named.name,
+                bytes,
+                messages,
+                mailboxes,
+            },
+        ),
         AccountCommand::Remove(named) => {
             (named.config, Request::AccountRemove { name: named.name })
         }

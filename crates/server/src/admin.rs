@@ -1,20 +1,39 @@
 //! What the command line asks of a store: the same requests whether they come through the control
 //! socket of a running server or work on the store itself.
 
+use crate::limit::Limit;
 use auth::Auth;
-use mail::{Mail, MailError, MailErrorKind};
+use mail::{Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
 
 /// A request. Passwords arrive hashed.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub(crate) enum Request {
-    AccountAdd { name: String, password: String },
-    AccountPasswd { name: String, password: String },
+    AccountAdd {
+        name: String,
+        password: String,
+    },
+    AccountPasswd {
+        name: String,
+        password: String,
+    },
     AccountList,
-    AccountShow { name: String },
-    AccountRemove { name: String },
-    Verify { contents: bool },
+    AccountShow {
+        name: String,
+    },
+    AccountQuota {
+        name: String,
+        bytes: Option<Limit>,
+        messages: Option<Limit>,
+        mailboxes: Option<Limit>,
+    },
+    AccountRemove {
+        name: String,
+    },
+    Verify {
+        contents: bool,
+    },
 }
 
 /// An answer.
@@ -45,6 +64,12 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         }
         Request::AccountList => list(mail).await,
         Request::AccountShow { name } => show(mail, &name).await,
+        Request::AccountQuota {
+            name,
+            bytes,
+            messages,
+            mailboxes,
+        } => quota(mail, &name, [bytes, messages, mailboxes]).await,
         Request::AccountRemove { name } => {
             let result = mail.remove_account(&name).await;
             forget(&name);
@@ -81,6 +106,44 @@ async fn add(mail: &Mail, name: &str, password: &str) -> Result<Vec<String>, Mai
     Ok(vec![format!("{name}: added")])
 }
 
+async fn quota(
+    mail: &Mail,
+    name: &str,
+    [bytes, messages, mailboxes]: [Option<Limit>; 3],
+) -> Result<Vec<String>, MailError> {
+    mail.change_limits(name, |limits| {
+        let set = |limit: &mut Option<u64>, new: Option<Limit>| {
+            if let Some(new) = new {
+                *limit = new.own();
+            }
+        };
+        set(&mut limits.bytes, bytes);
+        set(&mut limits.messages, messages);
+        set(&mut limits.mailboxes, mailboxes);
+    })
+    .await?;
+    let Some(info) = mail.find_account(name).await? else {
+        return Ok(Vec::new());
+    };
+    let limits = mail.account(info.id).await?.usage().limits;
+    Ok(vec![format!("{}: {}", info.name, in_words(&limits))])
+}
+
+fn in_words(limits: &QuotaLimits) -> String {
+    let words: Vec<String> = [
+        (limits.bytes, "bytes"),
+        (limits.messages, "messages"),
+        (limits.mailboxes, "mailboxes"),
+    ]
+    .into_iter()
+    .filter_map(|(limit, what)| limit.map(|n| format!("{n} {what}")))
+    .collect();
+    match words.is_empty() {
+        true => "unlimited".to_owned(),
+        false => words.join(", "),
+    }
+}
+
 async fn list(mail: &Mail) -> Result<Vec<String>, MailError> {
     let mut lines = Vec::new();
     for info in mail.list_accounts().await? {
@@ -102,9 +165,7 @@ async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
     })?;
     let account = mail.account(info.id).await?;
     let usage = account.usage();
-    let quota = usage
-        .quota_bytes
-        .map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
+    let quota = in_words(&usage.limits);
     let mut lines = vec![
         format!("name\t{}", info.name),
         format!("id\t{}", info.id),

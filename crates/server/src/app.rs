@@ -204,6 +204,10 @@ impl Doors {
             auth: shared.auth.clone(),
             counters: imap::Counters::new(&front),
             metrics: front,
+            operators: imap::Operators {
+                administrators: config.imap.administrators.clone(),
+                contact: config.imap.contact.clone(),
+            },
             limits: imap::Limits::default(),
             hostname: config.hostname.clone(),
             cleartext,

@@ -1,5 +1,6 @@
 //! The command line (DESIGN 8).
 
+use crate::limit::Limit;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -66,6 +67,21 @@ pub(crate) enum AccountCommand {
     },
     /// Shows an account with its mailboxes
     Show(Named),
+    /// Limits what an account may hold; what is not named stays as it is
+    Quota {
+        #[command(flatten)]
+        named: Named,
+        /// Octets of all messages: a number, with K, M, G or T behind it if it is large; `unlimited`;
+        /// or `default`, which is what the configuration says
+        #[arg(long)]
+        bytes: Option<Limit>,
+        /// Messages in all mailboxes
+        #[arg(long)]
+        messages: Option<Limit>,
+        /// Mailboxes
+        #[arg(long)]
+        mailboxes: Option<Limit>,
+    },
     /// Removes an account and all its mail
     Remove(Named),
 }

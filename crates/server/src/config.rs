@@ -62,6 +62,10 @@ pub(crate) struct MailSection {
     pub(crate) max_message_bytes: u32,
     /// Quota of accounts without one of their own, in bytes; 0 is unlimited.
     pub(crate) quota_bytes: u64,
+    /// The same for messages.
+    pub(crate) quota_messages: u64,
+    /// The same for mailboxes.
+    pub(crate) quota_mailboxes: u64,
     /// Mailboxes of new accounts.
     pub(crate) default_mailboxes: Vec<DefaultMailbox>,
     /// Memory for mailboxes nobody has open, in bytes.
@@ -96,6 +100,10 @@ pub(crate) struct Imap {
     pub(crate) listen: Vec<SocketAddr>,
     /// TLS from the first octet.
     pub(crate) listen_tls: Vec<SocketAddr>,
+    /// Accounts that may set quota and annotations of the server.
+    pub(crate) administrators: Vec<String>,
+    /// How users reach the administrators: a URI.
+    pub(crate) contact: Option<String>,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_ip: usize,
 }
@@ -184,6 +192,8 @@ impl Default for MailSection {
         Self {
             max_message_bytes: defaults.max_message_bytes,
             quota_bytes: 0,
+            quota_messages: 0,
+            quota_mailboxes: 0,
             default_mailboxes: defaults.default_mailboxes.iter().map(mailbox).collect(),
             view_cache_bytes: defaults.view_cache_bytes,
             remember_expunged_days: 90,
@@ -206,6 +216,8 @@ impl Default for Imap {
         Self {
             listen: Vec::new(),
             listen_tls: Vec::new(),
+            administrators: Vec::new(),
+            contact: None,
             max_connections: 50_000,
             max_connections_per_ip: 1000,
         }
@@ -349,11 +361,16 @@ impl Config {
         let role = |mailbox: &DefaultMailbox| {
             Some((mailbox.name.clone(), Role::from_name(&mailbox.role)?))
         };
+        let limit = |n: u64| (n > 0).then_some(n);
         mail::Options {
             max_message_bytes: section.max_message_bytes,
             view_cache_bytes: section.view_cache_bytes,
             default_mailboxes: section.default_mailboxes.iter().filter_map(role).collect(),
-            default_quota_bytes: (section.quota_bytes > 0).then_some(section.quota_bytes),
+            default_limits: mail::QuotaLimits {
+                bytes: limit(section.quota_bytes),
+                messages: limit(section.quota_messages),
+                mailboxes: limit(section.quota_mailboxes),
+            },
             strict: self.durability == Durability::Strict,
             remember_expunged_seconds: i64::from(section.remember_expunged_days) * 86_400,
             grace_seconds: i64::from(section.grace_hours) * 3600,

@@ -13,6 +13,7 @@ mod demo;
 mod directory;
 mod failure;
 mod http;
+mod limit;
 mod logging;
 mod metered;
 mod progress;

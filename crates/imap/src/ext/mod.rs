@@ -13,6 +13,7 @@ pub(crate) mod notify;
 pub(crate) mod objectid;
 pub(crate) mod preview;
 pub(crate) mod qresync;
+pub(crate) mod quota;
 pub(crate) mod savedate;
 pub(crate) mod sort;
 pub(crate) mod starttls;

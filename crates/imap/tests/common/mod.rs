@@ -3,7 +3,7 @@
 
 use auth::{Auth, CleartextPolicy, Directory, DirectoryError, Entry};
 use imap::{Counters, Deps, Imap, Limits};
-use mail::{Account, Mail, NewMessage, Options, Provenance};
+use mail::{Account, Mail, NewMessage, Options, Provenance, QuotaLimits};
 use net::{Listener, ListenerConfig, Local, Metrics, Shutdown, Tls, TlsMode};
 use std::io;
 use std::net::SocketAddr;
@@ -74,7 +74,10 @@ impl Setup {
                 ("Drafts".to_owned(), Role::Drafts),
                 ("Trash".to_owned(), Role::Trash),
             ],
-            default_quota_bytes: self.quota,
+            default_limits: QuotaLimits {
+                bytes: self.quota,
+                ..QuotaLimits::default()
+            },
             ..Options::default()
         };
         let mail = Mail::open(self.meta, self.blobs, options)
@@ -87,6 +90,10 @@ impl Setup {
             ..Default::default()
         };
         let deps = Deps {
+            operators: imap::Operators {
+                administrators: vec!["bob".to_owned()],
+                contact: Some("mailto:postmaster@test.example".to_owned()),
+            },
             mail: mail.clone(),
             auth: Arc::new(Auth::new(vec![Arc::new(OneUser)], auth_options)),
             counters: Counters::new(&front),
