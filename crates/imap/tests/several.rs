@@ -1,0 +1,299 @@
+//! Several sessions on one mailbox: two write at random, others listen in every way there is, and
+//! what each has been told is, in the end, what the mailbox holds.
+
+mod common;
+
+use common::{Server, Setup};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use testkit::Zlib;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// Operations of each writer, and commands of each listener.
+const ROUNDS: usize = 120;
+
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n.max(1) as u64) as usize
+    }
+}
+
+struct Client(BufReader<Zlib<TcpStream>>);
+
+impl Client {
+    async fn login(server: &Server) -> Self {
+        let tcp = TcpStream::connect(server.address)
+            .await
+            .expect("a listener");
+        tcp.set_nodelay(true).expect("a socket");
+        let mut client = Self(BufReader::new(Zlib::new(tcp)));
+        client.line().await;
+        client.ok("LOGIN alice secret").await;
+        client
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.expect("sent");
+        self.0.flush().await.expect("sent");
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line);
+        let read = tokio::time::timeout(Duration::from_secs(30), read).await;
+        assert_ne!(read.expect("in time").expect("read"), 0, "closed");
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a command that must be answered OK, and returns what came before that.
+    async fn ok(&mut self, command: &str) -> Vec<String> {
+        self.send(&format!("t {command}\r\n")).await;
+        self.answer(command).await
+    }
+
+    async fn answer(&mut self, command: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            if let Some(answer) = line.strip_prefix("t ") {
+                assert!(answer.starts_with("OK "), "{command}: {answer}");
+                return lines;
+            }
+            lines.push(line);
+        }
+    }
+}
+
+/// A message as a client knows it.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+struct Known {
+    uid: Option<u32>,
+    flags: Option<BTreeSet<String>>,
+}
+
+/// The mailbox as a client knows it, from what it was told.
+#[derive(Default)]
+struct Mirror(Vec<Known>);
+
+impl Mirror {
+    fn told(&mut self, lines: &[String]) {
+        for line in lines {
+            self.apply(line);
+        }
+    }
+
+    fn apply(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["*", n, "EXISTS"] => {
+                let n = n.parse().expect("a number");
+                assert!(n >= self.0.len(), "{line}: {} were known", self.0.len());
+                self.0.resize(n, Known::default());
+            }
+            ["*", n, "EXPUNGE"] => {
+                let n: usize = n.parse().expect("a number");
+                assert!((1..=self.0.len()).contains(&n), "{line}");
+                self.0.remove(n - 1);
+            }
+            ["*", "VANISHED", set] => {
+                for range in set.split(',') {
+                    let (a, b) = range.split_once(':').unwrap_or((range, range));
+                    let (a, b): (u32, u32) = (a.parse().expect("a uid"), b.parse().expect("a uid"));
+                    self.0
+                        .retain(|m| m.uid.is_none_or(|uid| uid < a || uid > b));
+                }
+            }
+            ["*", n, "FETCH", ..] => {
+                let n: usize = n.parse().expect("a number");
+                let message = &mut self.0[n - 1];
+                if let Some(uid) = after(line, "UID ") {
+                    let uid = uid
+                        .split([' ', ')'])
+                        .next()
+                        .and_then(|uid| uid.parse().ok());
+                    assert!(
+                        message.uid.is_none() || message.uid == uid,
+                        "{line}: {message:?}"
+                    );
+                    message.uid = uid;
+                }
+                if let Some(flags) = after(line, "FLAGS (") {
+                    let flags = flags.split(')').next().unwrap_or_default().split(' ');
+                    let flags = flags.filter(|flag| !flag.is_empty() && *flag != "\\Recent");
+                    message.flags = Some(flags.map(str::to_owned).collect());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    line.find(word).and_then(|at| line.get(at + word.len()..))
+}
+
+/// Changes INBOX at random.
+async fn write(mut client: Client, seed: u64) {
+    let mut rng = Rng(seed);
+    client.ok("SELECT INBOX").await;
+    for round in 0..ROUNDS {
+        let (a, b) = (rng.below(3 * ROUNDS) + 1, rng.below(3 * ROUNDS) + 1);
+        let flag = ["\\Seen", "\\Flagged", "\\Answered", "$Work"][rng.below(4)];
+        match rng.below(8) {
+            0..=2 => {
+                let body = format!("Subject: {seed} {round}\r\n\r\nx\r\n");
+                let append = format!("APPEND INBOX ({flag}) {{{}+}}\r\n{body}", body.len());
+                client.ok(&append).await;
+            }
+            3 => drop(
+                client
+                    .ok(&format!("UID STORE {a}:{b} +FLAGS ({flag})"))
+                    .await,
+            ),
+            4 => drop(
+                client
+                    .ok(&format!("UID STORE {a}:{b} -FLAGS.SILENT ({flag})"))
+                    .await,
+            ),
+            5 => drop(client.ok(&format!("UID COPY {a} INBOX")).await),
+            6 => drop(client.ok(&format!("UID MOVE {a} Trash")).await),
+            _ => {
+                client
+                    .ok(&format!("UID STORE {a}:{} +FLAGS (\\Deleted)", a + 3))
+                    .await;
+                client.ok("EXPUNGE").await;
+            }
+        }
+    }
+}
+
+/// How a client listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// NOOP and commands with sequence numbers, which must mean what they meant.
+    Poll,
+    /// IDLE.
+    Idle,
+    /// NOTIFY, with expunges at any time.
+    Notify,
+    /// NOTIFY, with numbers that hold.
+    Delayed,
+    /// NOTIFY and VANISHED.
+    Qresync,
+}
+
+async fn listen(server: &Server, way: Way, compressed: bool, seed: u64) -> (Client, Mirror) {
+    let mut client = Client::login(server).await;
+    if compressed {
+        client.ok("COMPRESS DEFLATE").await;
+    }
+    if way == Way::Qresync {
+        client.ok("ENABLE QRESYNC").await;
+    }
+    let selected = match way {
+        Way::Delayed => "selected-delayed",
+        _ => "selected",
+    };
+    if !matches!(way, Way::Poll | Way::Idle) {
+        let events = "(MessageNew (UID FLAGS) MessageExpunge FlagChange)";
+        let others = "(personal (MessageNew MessageExpunge FlagChange MailboxName))";
+        client
+            .ok(&format!("NOTIFY SET ({selected} {events}) {others}"))
+            .await;
+    }
+    let (mut mirror, mut rng) = (Mirror::default(), Rng(seed));
+    mirror.told(&client.ok("SELECT INBOX").await);
+    mirror.told(&client.ok("UID FETCH 1:* (FLAGS)").await);
+    for _ in 0..ROUNDS {
+        let lines = match (way, rng.below(4)) {
+            (Way::Idle, _) => {
+                client.send("t IDLE\r\n").await;
+                let mut lines = Vec::new();
+                // A few lines, if any come before this client has enough.
+                while lines.last().is_none_or(|line| line != "+ idling") {
+                    lines.push(client.line().await);
+                }
+                client.send("DONE\r\n").await;
+                lines.extend(client.answer("IDLE").await);
+                lines
+            }
+            (Way::Poll | Way::Delayed, 0) if !mirror.0.is_empty() => {
+                let n = rng.below(mirror.0.len()) + 1;
+                let lines = client.ok(&format!("FETCH {n} (UID FLAGS)")).await;
+                // The number holds until the answer: nothing is expunged before.
+                let shifted = lines.iter().any(|line| line.ends_with(" EXPUNGE"));
+                assert!(!shifted, "{way:?}: {lines:?}");
+                lines
+            }
+            (_, 1) => client.ok("UID STORE 1:* +FLAGS.SILENT (Mine)").await,
+            (_, 2) => client.ok("UID FETCH 1:* (FLAGS)").await,
+            _ => client.ok("NOOP").await,
+        };
+        mirror.told(&lines);
+    }
+    (client, mirror)
+}
+
+async fn everybody_agrees(way: Way, compressed: bool, seed: u64) {
+    let server = Setup::default().start().await;
+    let writers = [Client::login(&server).await, Client::login(&server).await];
+    let writing = async {
+        let [a, b] = writers;
+        tokio::join!(write(a, seed), write(b, seed ^ 0xffff));
+    };
+    let (_, (mut client, mut mirror)) =
+        tokio::join!(writing, listen(&server, way, compressed, seed + 1));
+    // All is written. What is told by the end of a NOOP is all there is.
+    mirror.told(&client.ok("NOOP").await);
+    let mut fresh = Client::login(&server).await;
+    let mut truth = Mirror::default();
+    truth.told(&fresh.ok("EXAMINE INBOX").await);
+    truth.told(&fresh.ok("UID FETCH 1:* (FLAGS)").await);
+    assert_eq!(mirror.0.len(), truth.0.len(), "{way:?}, seed {seed}");
+    for (told, is) in mirror.0.iter().zip(&truth.0) {
+        assert!(told.uid.is_none() || told.uid == is.uid, "{told:?} {is:?}");
+        // STORE.SILENT of this client is not told to it.
+        let others = |flags: &BTreeSet<String>| {
+            let mut flags = flags.clone();
+            flags.remove("Mine");
+            flags
+        };
+        let (told, is) = (
+            told.flags.as_ref().map(others),
+            is.flags.as_ref().map(others),
+        );
+        assert!(
+            told.is_none() || told == is,
+            "{way:?}: {told:?}, but {is:?}"
+        );
+        if matches!(way, Way::Notify | Way::Qresync | Way::Delayed) {
+            assert!(
+                told.is_some(),
+                "{way:?}: the flags of a message were not told"
+            );
+        }
+    }
+    assert_eq!(server.problems().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn listeners_of_every_kind_are_told_everything_once() {
+    for seed in [3, 77] {
+        for way in [
+            Way::Poll,
+            Way::Idle,
+            Way::Notify,
+            Way::Delayed,
+            Way::Qresync,
+        ] {
+            eprintln!("{way:?}, seed {seed}");
+            everybody_agrees(way, seed == 77, seed).await;
+        }
+    }
+}
