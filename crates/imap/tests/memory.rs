@@ -27,6 +27,25 @@ const COMPRESSED: &[(&str, &str)] = &[
     ("e IDLE\r\n", "+ idling\r\n"),
 ];
 
+/// A client that hears of everything without idling.
+const NOTIFIED: &[(&str, &str)] = &[
+    ("", "ready\r\n"),
+    ("a LOGIN alice secret\r\n", "logged in\r\n"),
+    ("b SELECT INBOX\r\n", "open\r\n"),
+    (
+        "c NOTIFY SET (selected (MessageNew (UID ENVELOPE) MessageExpunge FlagChange)) \
+         (personal (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n",
+        "told\r\n",
+    ),
+];
+
+#[tokio::test]
+async fn a_session_with_notify_is_no_larger() {
+    let each = cost(NOTIFIED).await;
+    eprintln!("{each} bytes for each session and its client");
+    assert!(each <= 16 << 10, "{each} bytes");
+}
+
 #[tokio::test]
 async fn an_idle_session_is_small() {
     let each = cost(IDLE).await;

@@ -4,21 +4,11 @@
 mod common;
 
 use auth::CleartextPolicy;
-use common::{Server, Setup};
+use common::{Setup, dialogue};
 use net::Tls;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Call, ErrorKind, FaultBlobs, FaultMeta, Faults, MemoryBlobs, MemoryMeta};
-use testkit::dialogue::{Script, run};
-
-/// Runs a script against `server`, then checks the store.
-async fn dialogue(server: &mut Server, text: &str) {
-    let script = Script::parse("inline", text).expect("a script");
-    run(&script, server)
-        .await
-        .unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(server.problems().await, Vec::<String>::new());
-}
 
 #[tokio::test]
 async fn passwords_do_not_cross_without_tls_where_that_is_forbidden() {

@@ -8,8 +8,8 @@ use net::{Listener, ListenerConfig, Local, Metrics, Shutdown, Tls, TlsMode};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use storage::{BlobStore, MemoryBlobs, MemoryMeta, MetaStore};
-use testkit::dialogue::{Host, Stream};
+use storage::{BlobStore, Faults, MemoryBlobs, MemoryMeta, MetaStore};
+use testkit::dialogue::{Host, Script, Stream, run};
 use types::{Flags, Keyword, MailboxName, Role};
 
 /// What a server is made of, before it is started.
@@ -48,6 +48,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub shutdown: Shutdown,
     pub metrics: Arc<Metrics>,
+    /// What `! break` switches on and `! heal` off.
+    pub faults: Option<Faults>,
 }
 
 struct OneUser;
@@ -116,8 +118,18 @@ impl Setup {
             address,
             shutdown,
             metrics,
+            faults: None,
         }
     }
+}
+
+/// Runs a script against `server`, then checks the store.
+pub async fn dialogue(server: &mut Server, text: &str) {
+    let script = Script::parse("inline", text).expect("a script");
+    run(&script, server)
+        .await
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(server.problems().await, Vec::<String>::new());
 }
 
 impl Server {
@@ -177,7 +189,7 @@ impl Server {
 }
 
 /// `!` lines: `append mailbox [flag ...]` with a body; `fill n`: n small messages into INBOX;
-/// `shutdown`.
+/// `break` and `heal`: the store fails as [`Server::faults`] says, or not; `shutdown`.
 impl Host for Server {
     async fn connect(&mut self, _session: &str) -> io::Result<Stream> {
         let stream = tokio::net::TcpStream::connect(self.address).await?;
@@ -199,6 +211,11 @@ impl Host for Server {
                     )
                     .await?;
                 }
+                Ok(())
+            }
+            "break" | "heal" => {
+                let faults = self.faults.as_ref().ok_or("no faults prepared")?;
+                faults.switch(verb == "break");
                 Ok(())
             }
             "shutdown" => {
