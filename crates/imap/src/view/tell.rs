@@ -117,6 +117,10 @@ impl Selection {
         if self.mailbox.is_gone() {
             return Err(Refusal::Bye("the selected mailbox was deleted"));
         }
+        // Nothing can be told before a command: what changes meanwhile is not even looked at.
+        if own.between && (self.held_back || !interest.messages) {
+            return Ok(());
+        }
         let latest = self.mailbox.view();
         if Arc::ptr_eq(&latest, &self.told) && own.announce.is_empty() {
             return Ok(());
@@ -169,9 +173,9 @@ impl Selection {
         latest: &View,
         own: &Own,
     ) -> Result<(), Refusal> {
-        // That nothing can be told is not told.
+        // Between commands, that nothing can be told is not told.
         if own.between {
-            self.held_back |= self.interest.messages;
+            self.held_back = true;
             return Ok(());
         }
         let pictures = Pictures {

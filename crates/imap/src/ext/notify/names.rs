@@ -14,7 +14,7 @@ pub(super) struct Affected {
     pub(super) old_name: Option<MailboxName>,
     /// Its subscription has changed.
     pub(super) subscription: bool,
-    /// Another mailbox has that name now: its UIDVALIDITY is another.
+    /// The mailbox of that name is another than before: so is its UIDVALIDITY.
     pub(super) replaced: bool,
 }
 
@@ -36,12 +36,11 @@ pub(super) fn affected(old: &Tree, new: &Tree) -> BTreeMap<MailboxName, Affected
                 let entry = all.entry(to.clone()).or_default();
                 entry.name = true;
                 entry.old_name = Some(from.clone());
+                entry.replaced = true;
             }
             None => {
                 touch(&mut all, to);
-                if old.find(to).is_some() {
-                    all.entry(to.clone()).or_default().replaced = true;
-                }
+                all.entry(to.clone()).or_default().replaced = true;
             }
         }
     }
@@ -125,7 +124,7 @@ mod tests {
     fn a_mailbox_and_its_parent_are_affected() {
         let old = tree(&[("INBOX", 1), ("a", 2)], &[]);
         let new = tree(&[("INBOX", 1), ("a", 2), ("a/b", 3), ("a/b/c", 4)], &[]);
-        assert_eq!(said(&old, &new), "a, a/b, a/b/c");
+        assert_eq!(said(&old, &new), "a, a/b!, a/b/c!");
         assert_eq!(said(&new, &old), "a, a/b, a/b/c");
         assert_eq!(said(&new, &new), "");
     }
@@ -134,17 +133,17 @@ mod tests {
     fn children_move_with_their_parent_in_silence() {
         let old = tree(&[("a", 1), ("a/b", 2), ("a/b/c", 3), ("x", 4)], &[]);
         let new = tree(&[("z", 1), ("z/b", 2), ("z/b/c", 3), ("x", 4)], &[]);
-        assert_eq!(said(&old, &new), "z<a");
+        assert_eq!(said(&old, &new), "z<a!");
         // One child was renamed beside that.
         let new = tree(&[("z", 1), ("z/b", 2), ("z/c", 3), ("x", 4)], &[]);
-        assert_eq!(said(&old, &new), "z<a, z/c<a/b/c");
+        assert_eq!(said(&old, &new), "z<a!, z/c<a/b/c!");
     }
 
     #[test]
     fn names_can_be_swapped_and_used_again() {
         let old = tree(&[("a", 1), ("b", 2)], &[]);
         let new = tree(&[("b", 1), ("a", 2)], &[]);
-        assert_eq!(said(&old, &new), "a<b, b<a");
+        assert_eq!(said(&old, &new), "a<b!, b<a!");
         let new = tree(&[("a", 3), ("b", 2)], &[]);
         assert_eq!(said(&old, &new), "a!");
     }
@@ -153,6 +152,6 @@ mod tests {
     fn subscriptions_need_no_mailbox() {
         let old = tree(&[("a", 1)], &["a", "gone"]);
         let new = tree(&[("a", 1), ("b", 2)], &["gone", "b"]);
-        assert_eq!(said(&old, &new), "a s, b+s");
+        assert_eq!(said(&old, &new), "a s, b!+s");
     }
 }

@@ -107,9 +107,12 @@ async fn tell_names(cx: &mut Session, account: &Account, own: &Own) -> Result<()
                 Some(from) => notify.events(from, &old),
                 None => Events::NONE,
             });
-        let asked = what.name && events.any(Events::NAME)
-            || what.subscription && events.any(Events::SUBSCRIPTION);
-        if asked && !own.caused(&name, &what) {
+        if own.caused(&name, &what) {
+            continue;
+        }
+        if what.name && events.any(Events::NAME)
+            || what.subscription && events.any(Events::SUBSCRIPTION)
+        {
             write_list(&new, &name, &what, cx.wire.buffer());
         }
         // RFC 5465 5.1: a new UIDVALIDITY is told by STATUS.
