@@ -29,6 +29,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::status_size::EXTENSION,
     &ESEARCH,
     &SEARCHRES,
+    &ext::partial::EXTENSION,
     &search::WITHIN,
     &ext::comparator::EXTENSION,
     &ext::sort::EXTENSION,

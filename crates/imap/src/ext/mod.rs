@@ -11,6 +11,7 @@ pub(crate) mod r#move;
 pub(crate) mod namespace;
 pub(crate) mod notify;
 pub(crate) mod objectid;
+pub(crate) mod partial;
 pub(crate) mod preview;
 pub(crate) mod qresync;
 pub(crate) mod quota;

@@ -2,6 +2,7 @@
 
 use super::{MsgSeq, Selection};
 use mail::{Row, View};
+use std::ops::Range;
 use std::sync::Arc;
 use types::{Flags, ModSeq, Uid, UidSet};
 
@@ -62,6 +63,28 @@ impl Rows {
             }
         }
         !batch.is_empty()
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.positions.iter().map(|(from, to)| to - from).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps only those messages, counted from 0.
+    pub fn keep(&mut self, places: Range<usize>) {
+        let mut before = 0;
+        self.positions.retain_mut(|(from, to)| {
+            let (start, len) = (*from, *to - *from);
+            *from = start + places.start.saturating_sub(before).min(len);
+            *to = start + places.end.saturating_sub(before).min(len);
+            before += len;
+            *from < *to
+        });
     }
 
     /// Keeps only messages changed after `since` (CHANGEDSINCE, RFC 7162 3.1.4.1).

@@ -10,6 +10,7 @@ mod section;
 pub(crate) use plan::{Item, Message, Needs, Plan};
 
 use super::*;
+use crate::ext::partial::Page;
 use crate::grammar::MessageSet;
 use crate::registry;
 use crate::view::{Rows, Selection};
@@ -28,6 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
         "RFC 9051 6.4.5",
         "RFC 7162 3.1.4",
         "RFC 7162 3.2.6",
+        "RFC 9394 3.3",
     ],
     parse,
 };
@@ -64,6 +66,7 @@ struct Fetch {
     items: Vec<Box<dyn Item>>,
     changed_since: Option<u64>,
     vanished: bool,
+    partial: Option<Page>,
 }
 
 fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
@@ -76,6 +79,7 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
         items: items(c)?,
         changed_since: None,
         vanished: false,
+        partial: None,
     };
     if c.eat(b" ") {
         modifiers(c, &mut fetch)?;
@@ -110,7 +114,7 @@ fn item(c: &mut Cursor<'_>) -> Parsed<Box<dyn Item>> {
     (row.parse)(c)
 }
 
-/// RFC 7162 3.1.4.1 and 3.2.6.
+/// RFC 7162 3.1.4.1 and 3.2.6, RFC 9394 3.3.
 fn modifiers(c: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
     c.list(false, |c| {
         if c.eat_word(b"CHANGEDSINCE") {
@@ -118,6 +122,11 @@ fn modifiers(c: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
             fetch.changed_since = Some(c.number64()?);
         } else if c.eat_word(b"VANISHED") {
             fetch.vanished = true;
+        } else if c.eat_word(b"PARTIAL") {
+            let page = Page::parse(c)?;
+            if fetch.partial.replace(page).is_some() {
+                return Err(BadSyntax("one PARTIAL"));
+            }
         } else {
             return Err(BadSyntax("unknown modifier"));
         }
@@ -126,6 +135,10 @@ fn modifiers(c: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
     // RFC 7162 3.2.6: VANISHED belongs to UID FETCH with CHANGEDSINCE.
     if fetch.vanished && !(fetch.uid && fetch.changed_since.is_some()) {
         return Err(BadSyntax("VANISHED needs UID FETCH and CHANGEDSINCE"));
+    }
+    // RFC 9394 3.3: the modifier is one of UID FETCH.
+    if fetch.partial.is_some() && !fetch.uid {
+        return Err(BadSyntax("PARTIAL needs UID FETCH"));
     }
     Ok(())
 }
@@ -152,6 +165,10 @@ impl Run for Fetch {
                 .await?;
         }
         let mut rows = selection.rows(&uids);
+        // RFC 9394 3.4: first the page, then what changed on it.
+        if let Some(page) = self.partial {
+            rows.keep(page.of(rows.len()));
+        }
         if let Some(since) = self.changed_since {
             rows.changed_since(selection.mailbox().effective_since(since));
         }

@@ -2,13 +2,14 @@
 
 use super::scan::Found;
 use super::{Cursor, Parsed, Refusal, Session};
+use crate::ext::partial::Page;
 use crate::grammar::{BadSyntax, Emit};
 use crate::view::MAX_PENDING;
 use bytes::BytesMut;
 use net::{Wire, WireError};
 use types::{ModSeq, UidSet};
 
-/// What RETURN asks for (RFC 4731 3.1).
+/// What RETURN asks for (RFC 4731 3.1, RFC 9394 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Options {
     min: bool,
@@ -16,6 +17,7 @@ pub(crate) struct Options {
     all: bool,
     count: bool,
     save: bool,
+    partial: Option<Page>,
 }
 
 impl Options {
@@ -32,6 +34,8 @@ impl Options {
 
     /// `"(" [search-return-opt *(SP search-return-opt)] ")"`
     fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
+        // RFC 9394 3.1: one PARTIAL, or one ALL, or neither.
+        const ONE_LIST: BadSyntax = BadSyntax("one PARTIAL or ALL");
         let mut options = Self::default();
         let words = c.list(true, |c| {
             if c.eat_word(b"MIN") {
@@ -44,6 +48,11 @@ impl Options {
                 options.count = true;
             } else if c.eat_word(b"SAVE") {
                 options.save = true;
+            } else if c.eat_word(b"PARTIAL") {
+                let page = Page::parse(c)?;
+                if options.partial.replace(page).is_some() {
+                    return Err(ONE_LIST);
+                }
             } else {
                 return Err(BadSyntax("unknown result option"));
             }
@@ -51,6 +60,9 @@ impl Options {
         })?;
         // RFC 4731 3.1: an empty list is (ALL).
         options.all |= words.is_empty();
+        if options.all && options.partial.is_some() {
+            return Err(ONE_LIST);
+        }
         Ok(options)
     }
 
@@ -61,7 +73,7 @@ impl Options {
 
     /// Whether anything is to be told.
     fn tells(&self) -> bool {
-        self.min || self.max || self.all || self.count
+        self.min || self.max || self.all || self.count || self.partial.is_some()
     }
 }
 
@@ -108,20 +120,33 @@ impl Answer<'_> {
         Ok(())
     }
 
-    // RFC 5182 2.4: with MIN or MAX alone only what is told is saved.
     fn saved(&self, options: &Options) -> UidSet {
-        let told = match options.min || options.max {
-            true if !options.all && !options.count => Vec::from_iter(self.ends(options)),
-            _ => self.found.iter().collect(),
-        };
-        told.into_iter().map(|found| found.uid).collect()
+        match Self::tells_less(options) {
+            true => self.told(options).map(|found| found.uid).collect(),
+            false => self.found.iter().map(|found| found.uid).collect(),
+        }
     }
 
-    /// What MIN and MAX are.
-    fn ends(&self, options: &Options) -> impl Iterator<Item = &Found> {
+    /// Whether the answer is about some of what was found: RFC 5182 2.4, RFC 4731 3.2, RFC 9394 3.2:
+    /// MIN, MAX and PARTIAL without ALL and COUNT. Then what is saved, and the largest modification
+    /// sequence, are theirs.
+    fn tells_less(options: &Options) -> bool {
+        let some = options.min || options.max || options.partial.is_some();
+        some && !options.all && !options.count
+    }
+
+    /// What MIN, MAX and PARTIAL are, in no order.
+    fn told(&self, options: &Options) -> impl Iterator<Item = &Found> {
         let min = self.found.first().filter(|_| options.min);
         let max = self.found.last().filter(|_| options.max);
-        min.into_iter().chain(max)
+        let page = options.partial.map_or(&[][..], |page| self.page(page));
+        min.into_iter().chain(max).chain(page)
+    }
+
+    fn page(&self, page: Page) -> &[Found] {
+        self.found
+            .get(page.of(self.found.len()))
+            .unwrap_or_default()
     }
 
     /// `word *(SP nz-number) [SP "(MODSEQ" SP mod-sequence-value ")"]`
@@ -153,8 +178,21 @@ impl Answer<'_> {
             }
             if options.all {
                 out.raw(b" ALL ");
-                self.ranges(out);
+                self.ranges(self.found, out);
             }
+        }
+        if let Some(page) = options.partial {
+            out.raw(b" PARTIAL (");
+            page.write(out);
+            out.raw(b" ");
+            match self.page(page) {
+                // RFC 9394 3.1: the range is beyond what there is.
+                [] => out.raw(b"NIL)"),
+                some => {
+                    self.ranges(some, out);
+                    out.raw(b")")
+                }
+            };
         }
         if options.count {
             out.raw(b" COUNT ").num(self.found.len() as u64);
@@ -165,9 +203,9 @@ impl Answer<'_> {
         out.crlf();
     }
 
-    fn ranges(&self, out: &mut BytesMut) {
+    fn ranges(&self, found: &[Found], out: &mut BytesMut) {
         let adjoin = |a: &Found, b: &Found| self.number(a).checked_add(1) == Some(self.number(b));
-        for (i, run) in self.found.chunk_by(adjoin).enumerate() {
+        for (i, run) in found.chunk_by(adjoin).enumerate() {
             if i > 0 {
                 out.raw(b",");
             }
@@ -180,13 +218,11 @@ impl Answer<'_> {
         }
     }
 
-    // RFC 4731 3.2: with MIN or MAX alone it is that of the messages told, else the largest of all
-    // found.
     fn modseq_of(&self, options: &Options) -> Option<ModSeq> {
-        if options.all || options.count {
-            return largest(self.found);
+        match Self::tells_less(options) {
+            true => self.told(options).map(|found| found.modseq).max(),
+            false => largest(self.found),
         }
-        self.ends(options).map(|found| found.modseq).max()
     }
 }
 
