@@ -40,6 +40,8 @@ pub enum Code {
     MailboxId(String),
     /// The events NOTIFY knows (RFC 5465 8).
     BadEvent(String),
+    /// METADATA with a word and a number of octets (RFC 5464 5).
+    Metadata(&'static str, u64),
     /// What this server can, now (RFC 9051 7.1); the list without its first word.
     Capability(String),
 }
@@ -75,6 +77,7 @@ impl Code {
             Self::Modified(set) => out.raw(b"MODIFIED ").text(set),
             Self::MailboxId(id) => out.raw(b"MAILBOXID (").text(id).raw(b")"),
             Self::BadEvent(names) => out.raw(b"BADEVENT (").text(names).raw(b")"),
+            Self::Metadata(word, octets) => out.raw(b"METADATA ").text(word).raw(b" ").num(*octets),
             Self::Capability(list) => out.raw(b"CAPABILITY ").text(list),
         };
         out.raw(b"] ");

@@ -41,6 +41,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::savedate::EXTENSION,
     &ext::appendlimit::EXTENSION,
     &ext::quota::EXTENSION,
+    &ext::metadata::EXTENSION,
+    &ext::metadata::LIST_METADATA,
     &ext::condstore::EXTENSION,
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,

@@ -54,6 +54,12 @@ impl Account {
                 "usage is {usage:?}, mailboxes hold {messages} and {bytes}"
             ));
         }
+        let (noted, counted) = self.0.count_annotations().await?;
+        if noted != counted {
+            check.report(format!(
+                "annotations take {counted} bytes, {noted} are noted, or a mailbox is gone"
+            ));
+        }
         check.emails(contents).await?;
         Ok(check.problems)
     }

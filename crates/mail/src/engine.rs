@@ -3,7 +3,7 @@
 use crate::account::AccountInner;
 use crate::facts::FactsCache;
 use crate::mailbox::Mailbox;
-use crate::{Account, Email, Ingested, MailError, MailErrorKind, QuotaLimits};
+use crate::{Account, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use storage::{BlobRef, BlobStore, MetaStore, Provenance};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, broadcast};
 use types::{AccountId, Role};
 
 /// Settings of the engine.
@@ -67,6 +67,7 @@ struct Inner {
     accounts: Mutex<HashMap<AccountId, Arc<OnceCell<Arc<AccountInner>>>>>,
     views: Mutex<UnusedViews>,
     pub(crate) dead: Mutex<crate::sweep::Dead>,
+    annotated: broadcast::Sender<Annotated>,
     facts: Mutex<FactsCache>,
 }
 
@@ -105,6 +106,7 @@ impl Mail {
             accounts: Mutex::default(),
             views: Mutex::default(),
             dead: Mutex::default(),
+            annotated: crate::annotations::new_bulletin(),
             facts: Mutex::default(),
         })))
     }
@@ -217,6 +219,10 @@ impl Mail {
 
     pub(crate) fn blobs(&self) -> &dyn BlobStore {
         &*self.0.blobs
+    }
+
+    pub(crate) fn annotated(&self) -> &broadcast::Sender<Annotated> {
+        &self.0.annotated
     }
 
     pub(crate) fn dead(&self) -> &Mutex<crate::sweep::Dead> {

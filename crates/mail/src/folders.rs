@@ -17,20 +17,21 @@ use types::{MailboxId, MailboxName, Role, Uid, UidSet};
 const MAX_MAILBOXES: usize = 20_000;
 
 /// A change of the tree while it is put together.
-struct TreeEdit {
-    batch: Batch,
+pub(crate) struct TreeEdit {
+    pub(crate) batch: Batch,
     /// For mailboxes to be made.
     bulletin: Arc<Bulletin>,
     tree: Tree,
     made: Vec<Arc<Mailbox>>,
     removed: Vec<Arc<Mailbox>>,
+    /// Mailboxes whose records change.
     renamed: Vec<(Arc<Mailbox>, MailboxRecord)>,
     /// Mailboxes the account may have (RFC 9208 5.3).
     limit: Option<u64>,
 }
 
 impl TreeEdit {
-    fn new(account: &AccountInner, writer: &mut Writer) -> Self {
+    pub(crate) fn new(account: &AccountInner, writer: &mut Writer) -> Self {
         writer.ids.begin();
         Self {
             batch: Batch::new(),
@@ -125,8 +126,36 @@ impl TreeEdit {
         self.renamed.push((mailbox, record));
     }
 
+    /// Gives a settled mailbox a special use, or takes it away. `Exists` when another one has it.
+    pub(crate) fn set_role(
+        &mut self,
+        mailbox: Arc<Mailbox>,
+        name: &MailboxName,
+        role: Option<Role>,
+    ) -> Result<(), MailError> {
+        let other = role.and_then(|role| self.tree.with_role(role));
+        if other.is_some_and(|(_, folder)| folder.id != mailbox.id) {
+            return Err(MailError::new(
+                MailErrorKind::Exists,
+                "another mailbox has that special use",
+            ));
+        }
+        let old = mailbox.state().head.record.clone();
+        let record = MailboxRecord {
+            role,
+            ..(*old).clone()
+        };
+        self.batch.require(keys::mailbox(mailbox.id), old.encode());
+        self.batch.put(keys::mailbox(mailbox.id), record.encode());
+        if let Some(folder) = self.tree.folders.get_mut(name) {
+            folder.role = role;
+        }
+        self.renamed.push((mailbox, record));
+        Ok(())
+    }
+
     /// Commits, waits for the disk, then shows. `Ok(false)`: another process was faster.
-    async fn commit(
+    pub(crate) async fn commit(
         mut self,
         account: &AccountInner,
         writer: &mut Writer,
@@ -162,7 +191,7 @@ impl TreeEdit {
     }
 }
 
-fn contention() -> MailError {
+pub(crate) fn contention() -> MailError {
     MailError::new(
         MailErrorKind::Unavailable,
         "other processes keep changing the account",
@@ -233,6 +262,9 @@ impl Account {
             let mut edit = TreeEdit::new(account, &mut writer);
             let mailbox = find(account, &edit.tree, name)?;
             mailbox.wait_settled().await?;
+            account
+                .drop_annotations(mailbox.id, &mut edit.batch)
+                .await?;
             edit.remove(mailbox, name);
             if edit.commit(account, &mut writer).await? {
                 return Ok(());
@@ -303,6 +335,7 @@ impl Account {
     async fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), MailError> {
         let target = self.create(to, None).await?;
         let inbox = find(&self.0, &self.tree(), &MailboxName::inbox())?;
+        self.0.copy_annotations(inbox.id, target).await?;
         let inbox = self.select(inbox.id).await?;
         let all = UidSet::range(Uid::FIRST, Uid::MAX);
         self.move_messages(&inbox, &all, target).await?;

@@ -11,6 +11,8 @@ pub(crate) const NEXT_ID: &[u8] = b"c";
 pub(crate) const TREE: &[u8] = b"t";
 /// Of an account: there may be emails in no mailbox.
 pub(crate) const GARBAGE: &[u8] = b"g";
+/// Of a partition: how much its annotations take.
+pub(crate) const ANNOTATIONS: &[u8] = b"A";
 /// Pages of scans over small values.
 pub(crate) const PAGE: usize = 1024;
 
@@ -153,6 +155,28 @@ pub(crate) fn thread(name: &[u8; 16]) -> Bytes {
     key.push(b'h');
     key.extend_from_slice(name);
     key.into()
+}
+
+/// `a`: an annotation.
+pub(crate) fn annotation(mailbox: MailboxId, owner: u64, name: &str) -> Bytes {
+    with_id(b'a', mailbox.0, &[&owner.to_be_bytes(), name.as_bytes()])
+}
+
+/// All annotations of a mailbox.
+pub(crate) fn annotations(mailbox: MailboxId) -> Scan {
+    Scan::prefix(with_id(b'a', mailbox.0, &[]), PAGE)
+}
+
+/// Owner and name in an `a` key.
+pub(crate) fn annotation_parts(key: &[u8]) -> Option<(u64, String)> {
+    let (owner, name) = key.get(9..)?.split_first_chunk()?;
+    let name = String::from_utf8(name.to_vec()).ok()?;
+    Some((u64::from_be_bytes(*owner), name))
+}
+
+/// The name in an `a` key.
+pub(crate) fn annotation_name(key: &[u8]) -> Option<String> {
+    annotation_parts(key).map(|(_, name)| name)
 }
 
 /// Of the system partition: `i`, an account by its folded name.

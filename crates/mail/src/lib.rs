@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod annotations;
 mod apply;
 mod bulletin;
 mod check;
@@ -38,6 +39,9 @@ mod tree;
 mod view;
 
 pub use account::Account;
+pub use annotations::{
+    Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
+};
 pub use bulletin::{Changed, Watch};
 pub use chunk::Row;
 pub use directory::AccountInfo;

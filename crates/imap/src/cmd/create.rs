@@ -52,24 +52,33 @@ impl Run for Create {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let name = self.mailbox.name?;
         let account = cx.state.account()?;
-        // RFC 6154 3: a use that cannot be given fails the command.
-        const USE_ATTR: Code = Code::Word("USEATTR");
-        let role = match self.uses.as_slice() {
-            [] => None,
-            [word] => match Role::from_name(word) {
-                Some(Role::All | Role::Flagged) | None => {
-                    return Err(Refusal::no(USE_ATTR, "no mailbox can be made for that use"));
-                }
-                role => role,
-            },
-            _ => return Err(Refusal::no(USE_ATTR, "a mailbox has one use here")),
-        };
+        let role = role(&self.uses)?;
         if role.is_some_and(|role| account.tree().with_role(role).is_some()) {
-            return Err(Refusal::no(USE_ATTR, "another mailbox has that use"));
+            return Err(Refusal::no(USEATTR, "another mailbox has that use"));
         }
         let id = account.create(&name, role).await?;
         let id = mailbox_id(account.id(), id);
         cx.caused(&name);
         Done::with(Code::MailboxId(id), "mailbox created")
+    }
+}
+
+/// RFC 6154 3: a use that cannot be given.
+pub(crate) const USEATTR: Code = Code::Word("USEATTR");
+
+/// The role that attributes without their backslash ask for.
+///
+/// # Errors
+/// RFC 6154 3: a use that cannot be given fails the command.
+pub(crate) fn role(uses: &[String]) -> Result<Option<Role>, Refusal> {
+    match uses {
+        [] => Ok(None),
+        [word] => match Role::from_name(word) {
+            Some(Role::All | Role::Flagged) | None => {
+                Err(Refusal::no(USEATTR, "no mailbox can be made for that use"))
+            }
+            role => Ok(role),
+        },
+        _ => Err(Refusal::no(USEATTR, "a mailbox has one use here")),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::status;
 use super::*;
+use crate::ext::metadata::{Entry, MAX_ENTRIES, Object, tell_mailbox};
 use crate::grammar::Pattern;
 use crate::spec::StatusItem;
 use crate::view::MAX_PENDING;
@@ -22,6 +23,7 @@ pub(crate) static SPEC: Spec = Spec {
         "RFC 5258 3",
         "RFC 5819 2",
         "RFC 6154 2",
+        "RFC 9590 3",
     ],
     parse,
 };
@@ -62,6 +64,8 @@ enum Below {
 struct Returns {
     subscribed: bool,
     status: Vec<&'static StatusItem>,
+    /// RFC 9590.
+    metadata: Vec<Entry>,
 }
 
 fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
@@ -124,6 +128,14 @@ fn return_options(c: &mut Cursor<'_>) -> Parsed<Returns> {
                 c.sp()?;
                 returns.status = status::items(c)?;
             }
+            b"METADATA" => {
+                c.sp()?;
+                returns.metadata = c.list(false, Entry::parse)?;
+                let is_whole = returns.metadata.iter().all(Entry::is_whole);
+                if !is_whole || returns.metadata.len() > MAX_ENTRIES {
+                    return Err(BadSyntax("not names of annotations, or too many"));
+                }
+            }
             _ => return Err(BadSyntax("unknown return option")),
         }
         Ok(())
@@ -177,6 +189,18 @@ impl Run for List {
                     Err(Refusal::Mail(error)) if error.kind == MailErrorKind::NotFound => {}
                     told => told?,
                 }
+            }
+            // RFC 9590 3: not for a mailbox that is told for those below it.
+            if !self.returns.metadata.is_empty()
+                && self.chooses(&tree, name)
+                && let Some(folder) = tree.find(name)
+            {
+                let object = Object::Mailbox {
+                    account: account.clone(),
+                    id: folder.id,
+                    name: name.clone(),
+                };
+                tell_mailbox(cx, &object, &self.returns.metadata).await?;
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
         }

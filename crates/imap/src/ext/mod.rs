@@ -7,6 +7,7 @@ pub(crate) mod condstore;
 pub(crate) mod enable;
 pub(crate) mod id;
 pub(crate) mod idle;
+pub(crate) mod metadata;
 pub(crate) mod r#move;
 pub(crate) mod namespace;
 pub(crate) mod notify;

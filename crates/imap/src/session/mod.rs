@@ -5,6 +5,7 @@ mod read;
 mod tell;
 
 use crate::ext::comparator::Comparator;
+use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
 use crate::grammar::{Command, Cursor, Emit};
 use crate::refusal::{Code, Refusal};
@@ -73,6 +74,8 @@ pub struct Enabled {
     pub condstore: bool,
     /// VANISHED replaces EXPUNGE (RFC 7162 3.2).
     pub qresync: bool,
+    /// Annotations that others change are told (RFC 5464 4.1).
+    pub metadata: bool,
 }
 
 /// A connection and what is known about it. Commands work on its parts.
@@ -87,6 +90,8 @@ pub struct Session {
     pub comparator: Comparator,
     /// What the client wants to be told, once it has said so.
     pub(crate) notify: Option<Box<Notify>>,
+    /// Hears of annotations that others change, once that is enabled.
+    pub(crate) metadata: Option<Box<Listener>>,
     /// What all sessions share.
     pub deps: Arc<Deps>,
     /// About the connection.
@@ -104,6 +109,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         enabled: Enabled::default(),
         comparator: Comparator::default(),
         notify: None,
+        metadata: None,
         deps,
         context,
         tag: Box::default(),

@@ -1,7 +1,7 @@
 //! Telling the client what has changed: after commands, in IDLE, and with NOTIFY at any time.
 
 use super::{Session, State};
-use crate::ext::notify;
+use crate::ext::{metadata, notify};
 use crate::refusal::Refusal;
 use crate::spec::Effects;
 use types::MailboxName;
@@ -17,6 +17,7 @@ impl Session {
                 .sync(&mut self.wire, self.enabled, may_expunge)
                 .await?;
         }
+        metadata::tell(self);
         if self.notify.is_some() {
             // Boxed: it must not make every idle session larger.
             Box::pin(notify::push(self)).await?;
@@ -68,10 +69,17 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
+        let annotations = async {
+            match &mut self.metadata {
+                Some(listener) => listener.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             input = self.wire.wait_input() => Ok(input.map(|()| true)?),
             () = selection => Ok(false),
             () = elsewhere => Ok(false),
+            () = annotations => Ok(false),
         }
     }
 
