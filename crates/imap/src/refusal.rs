@@ -13,6 +13,8 @@ use types::{ModSeq, UidSet, UidValidity};
 pub enum Refusal {
     /// The client's mistake in form or order: BAD.
     Bad(Cow<'static, str>),
+    /// The same with a code.
+    BadWith(Code, &'static str),
     /// Understood and declined: NO.
     No(Option<Code>, Cow<'static, str>),
     /// The engine declined or failed; see [`code_of`].
@@ -134,7 +136,7 @@ impl Refusal {
     /// How the command counts in the metrics.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Bad(_) => Outcome::Bad,
+            Self::Bad(_) | Self::BadWith(..) => Outcome::Bad,
             Self::Mail(error) if error.is_internal() => Outcome::Error,
             Self::No(Some(Code::Word("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN")), _) => {
                 Outcome::Error
@@ -148,6 +150,11 @@ impl Refusal {
     pub fn write(&self, tag: &[u8], out: &mut BytesMut) {
         match self {
             Self::Bad(text) => out.raw(tag).raw(b" BAD ").text(&one_line(text)),
+            Self::BadWith(code, text) => {
+                out.raw(tag).raw(b" BAD ");
+                code.write(out);
+                out.text(text)
+            }
             Self::No(code, text) => {
                 out.raw(tag).raw(b" NO ");
                 if let Some(code) = code {

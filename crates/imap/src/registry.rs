@@ -30,6 +30,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ESEARCH,
     &SEARCHRES,
     &ext::partial::EXTENSION,
+    &ext::uidonly::EXTENSION,
     &search::WITHIN,
     &ext::comparator::EXTENSION,
     &ext::sort::EXTENSION,

@@ -47,6 +47,9 @@ impl Effects {
     pub const WRITES: Self = Self(2);
     /// Takes a message as a literal: its literals may be as long as a message.
     pub const TAKES_MESSAGE: Self = Self(4);
+    /// Though it has a UID form, the other one names no messages: it is there for clients that gave
+    /// up sequence numbers too (RFC 9586).
+    pub const NO_SET: Self = Self(8);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {

@@ -8,7 +8,7 @@ pub(crate) static SPEC: Spec = Spec {
     name: "EXPUNGE",
     uid: UidForm::Also,
     states: States::SELECTED,
-    effects: Effects::WRITES,
+    effects: Effects::WRITES.and(Effects::NO_SET),
     rfc: &[
         "RFC 3501 6.4.3",
         "RFC 9051 6.4.3",

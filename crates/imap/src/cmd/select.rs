@@ -94,14 +94,14 @@ fn resync(c: &mut Cursor<'_>) -> Parsed<Resync> {
     };
     let mut more = c.eat(b" ");
     if more && c.peek() != Some(b'(') {
-        resync.known = Some(uid_set(&c.sequence_set()?).ok_or(STAR)?);
+        resync.known = Some(uid_set(&c.uid_set()?).ok_or(STAR)?);
         more = c.eat(b" ");
     }
     if more {
         c.expect(b"(", "expected a parenthesis")?;
         let seqs = c.sequence_set()?.numbers().ok_or(STAR)?;
         c.sp()?;
-        let uids = c.sequence_set()?.numbers().ok_or(STAR)?;
+        let uids = c.uid_set()?.numbers().ok_or(STAR)?;
         c.expect(b")", "expected a closing parenthesis")?;
         resync.samples = samples(&seqs, &uids);
     }
@@ -186,11 +186,13 @@ impl Run for Select {
 /// RFC 9051 6.3.2: what every client needs to know of a mailbox.
 fn introduce(selection: &Selection, cx: &mut Session) {
     let view = selection.told();
+    let uid_only = cx.enabled.uid_only;
     let out = cx.wire.buffer();
     selection.write_flag_lists(view, out);
     selection.write_counts(out);
     // RFC 3501 7.1: the first message without \Seen, absent when there is none.
-    if let Some(unseen) = selection.first_without(Flags::SEEN) {
+    // RFC 9586 3: that is a sequence number.
+    if !uid_only && let Some(unseen) = selection.first_without(Flags::SEEN) {
         out.raw(b"* OK [UNSEEN ")
             .num(unseen.get())
             .raw(b"] first unseen message\r\n");

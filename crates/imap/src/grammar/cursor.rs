@@ -25,6 +25,7 @@ pub struct Command {
 pub struct Cursor<'a> {
     rest: &'a [u8],
     literals: &'a [Bytes],
+    numbers: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -33,6 +34,7 @@ impl<'a> Cursor<'a> {
         Self {
             rest: &command.text,
             literals: &command.literals,
+            numbers: false,
         }
     }
 
@@ -41,7 +43,18 @@ impl<'a> Cursor<'a> {
         Self {
             rest: text,
             literals: &[],
+            numbers: false,
         }
+    }
+
+    /// What was read names messages by sequence number.
+    pub(super) fn set_names_numbers(&mut self) {
+        self.numbers = true;
+    }
+
+    /// Whether anything read so far names messages by sequence number.
+    pub fn names_numbers(&self) -> bool {
+        self.numbers
     }
 
     /// What is left of the text.

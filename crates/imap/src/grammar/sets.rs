@@ -43,8 +43,14 @@ impl SequenceSet {
 }
 
 impl Cursor<'_> {
-    /// `sequence-set`.
+    /// `sequence-set`, of sequence numbers.
     pub fn sequence_set(&mut self) -> Parsed<SequenceSet> {
+        self.set_names_numbers();
+        self.uid_set()
+    }
+
+    /// `sequence-set`, of uids.
+    pub fn uid_set(&mut self) -> Parsed<SequenceSet> {
         let mut ranges = Vec::new();
         loop {
             let from = self.bound()?;
@@ -62,11 +68,10 @@ impl Cursor<'_> {
         if self.eat(b"$") {
             return Ok(MessageSet::Saved);
         }
-        let set = self.sequence_set()?;
         Ok(if uid {
-            MessageSet::Uid(set)
+            MessageSet::Uid(self.uid_set()?)
         } else {
-            MessageSet::Seq(set)
+            MessageSet::Seq(self.sequence_set()?)
         })
     }
 
@@ -106,6 +111,15 @@ mod tests {
         for raw in ["1,$", "$:1"] {
             let mut c = Cursor::of(raw.as_bytes());
             assert!(c.message_set(true).and_then(|_| c.end()).is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_noticed() {
+        for (uid, raw, want) in [(false, "1", true), (true, "1", false), (false, "$", false)] {
+            let mut c = Cursor::of(raw.as_bytes());
+            c.message_set(uid).unwrap();
+            assert_eq!(c.names_numbers(), want, "{raw}");
         }
     }
 

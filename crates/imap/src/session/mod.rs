@@ -7,6 +7,7 @@ mod tell;
 use crate::ext::comparator::Comparator;
 use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
+use crate::ext::uidonly::UIDREQUIRED;
 use crate::grammar::{Command, Cursor, Emit};
 use crate::refusal::{Code, Refusal};
 use crate::spec::{Done, Effects, Run, Spec, States, Then};
@@ -76,6 +77,8 @@ pub struct Enabled {
     pub qresync: bool,
     /// Annotations that others change are told (RFC 5464 4.1).
     pub metadata: bool,
+    /// No sequence numbers, in either direction (RFC 9586).
+    pub uid_only: bool,
 }
 
 /// A connection and what is known about it. Commands work on its parts.
@@ -152,7 +155,10 @@ impl Session {
         self.tag = head.tag;
         // What was read is let go before the command runs: IDLE holds nothing.
         let parsed = head.found.and_then(|(spec, uid)| {
-            let run = parse(spec, uid, &command?, head.args)?;
+            let (run, by_number) = parse(spec, uid, &command?, head.args)?;
+            if by_number && self.enabled.uid_only {
+                return Err(UIDREQUIRED);
+            }
             Ok((spec, uid, run))
         });
         let (result, may_expunge) = match parsed {
@@ -165,6 +171,8 @@ impl Session {
                 // 9051 5.5: nor before one that the client has sent already, which may be such a
                 // command.
                 let may_expunge = match uid {
+                    // RFC 9586 3: no number that could shift is in use.
+                    _ if self.enabled.uid_only => true,
                     true => !self.wire.has_input() || spec.effects.contains(Effects::WRITES),
                     false => !spec.effects.contains(Effects::USES_SEQ),
                 };
@@ -210,7 +218,10 @@ impl Session {
                 refusal.write(tag, out);
             }
         }
-        self.nonsense += u32::from(matches!(result, Err(Refusal::Bad(_))));
+        self.nonsense += u32::from(matches!(
+            result,
+            Err(Refusal::Bad(_) | Refusal::BadWith(..))
+        ));
         let limit = match self.state {
             State::Login => MAX_NONSENSE_BEFORE_LOGIN,
             _ => MAX_NONSENSE,
@@ -273,7 +284,10 @@ impl Session {
 
     async fn end(mut self, end: Option<Refusal>) {
         let bye = match &end {
-            None | Some(Refusal::Bad(_) | Refusal::No(..) | Refusal::Mail(_)) => None,
+            None
+            | Some(Refusal::Bad(_) | Refusal::BadWith(..) | Refusal::No(..) | Refusal::Mail(_)) => {
+                None
+            }
             Some(Refusal::Bye(text)) => Some(*text),
             Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
             Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
@@ -293,10 +307,16 @@ impl Session {
     }
 }
 
-fn parse(spec: &Spec, uid: bool, command: &Command, args: usize) -> Result<Box<dyn Run>, Refusal> {
+/// The command, and whether it names messages by sequence number.
+fn parse(
+    spec: &Spec,
+    uid: bool,
+    command: &Command,
+    args: usize,
+) -> Result<(Box<dyn Run>, bool), Refusal> {
     let mut cursor = Cursor::new(command);
     cursor.take(args, "unexpected end of the command")?;
     let run = (spec.parse)(&mut cursor, uid)?;
     cursor.end()?;
-    Ok(run)
+    Ok((run, cursor.names_numbers()))
 }

@@ -1,6 +1,7 @@
 //! Reading one command: its first words decide how much of the rest is taken in.
 
 use super::{Session, State};
+use crate::ext::uidonly::{UIDREQUIRED, needs_uid};
 use crate::grammar::cursor::is_tag_char;
 use crate::grammar::{Assembler, BadSyntax, Bounds, Command, Cursor, Emit, Next, Unfit};
 use crate::refusal::{Code, Refusal};
@@ -140,6 +141,9 @@ impl Session {
     fn gate(&self, spec: &'static Spec, uid: bool) -> Result<(&'static Spec, bool), Refusal> {
         if uid && spec.uid == UidForm::No {
             return Err(Refusal::bad("this command has no UID form"));
+        }
+        if self.enabled.uid_only && needs_uid(spec, uid) {
+            return Err(UIDREQUIRED);
         }
         if !spec.states.contains(self.state.as_states()) {
             return Err(Refusal::bad(match self.state {

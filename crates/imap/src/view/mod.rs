@@ -9,6 +9,7 @@ mod rows;
 mod tell;
 
 pub use rows::Rows;
+pub use tell::begin_fetch;
 
 use crate::grammar::{Bound, MessageSet, SequenceSet};
 use crate::refusal::{Code, Refusal};

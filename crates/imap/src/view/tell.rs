@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use mail::{FlagChange, Row, View};
 use net::Wire;
 use std::sync::Arc;
-use types::{FlagOp, Flags, UidSet};
+use types::{FlagOp, Flags, Uid, UidSet};
 
 /// What the client's own command did, for the [`Selection::sync`] after it.
 #[derive(Default)]
@@ -214,7 +214,8 @@ impl Selection {
         enabled: Enabled,
         gone: &UidSet,
     ) -> Result<(), Refusal> {
-        if enabled.qresync {
+        // RFC 9586 3: with or without QRESYNC.
+        if enabled.qresync || enabled.uid_only {
             wire.buffer().raw(b"* VANISHED ").uids(gone).crlf();
             return Ok(());
         }
@@ -267,10 +268,12 @@ impl Selection {
                 continue;
             }
             let out = wire.buffer();
-            out.raw(b"* ").num(MsgSeq::at(index).0).raw(b" FETCH (");
+            begin_fetch(MsgSeq::at(index), row.uid, enabled.uid_only, out);
             // RFC 7162 3.2.4: UID and MODSEQ, once the client is aware of CONDSTORE.
             // RFC 5465 5.1: and to who asked for notifications.
-            if own.with_uid || enabled.condstore || self.interest.notified {
+            // RFC 9586 3: UIDFETCH has it in front.
+            let with_uid = own.with_uid || enabled.condstore || self.interest.notified;
+            if with_uid && !enabled.uid_only {
                 out.raw(b"UID ").num(row.uid.get()).raw(b" ");
             }
             if !quiet {
@@ -369,9 +372,19 @@ impl Selection {
     }
 }
 
+/// What a FETCH response begins with, up to the parenthesis.
+pub fn begin_fetch(seq: MsgSeq, uid: Uid, uid_only: bool, out: &mut BytesMut) {
+    out.raw(b"* ");
+    // RFC 9586 3: a client without sequence numbers gets another response.
+    match uid_only {
+        false => out.num(seq.0).raw(b" FETCH ("),
+        true => out.num(uid.get()).raw(b" UIDFETCH ("),
+    };
+}
+
 fn above(uid: u32) -> Option<UidSet> {
-    let first = types::Uid::new(uid.checked_add(1)?)?;
-    Some(UidSet::range(first, types::Uid::MAX))
+    let first = Uid::new(uid.checked_add(1)?)?;
+    Some(UidSet::range(first, Uid::MAX))
 }
 
 /// Whether `now` is what `change` makes of `old`: then the client that asked for the change knows

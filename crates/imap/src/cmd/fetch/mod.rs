@@ -151,7 +151,11 @@ impl Run for Fetch {
             return Err(Refusal::bad("QRESYNC is not enabled"));
         }
         let (since, vanished) = (self.changed_since, self.vanished);
-        let mut plan = Plan::new(self.items, self.uid, since.is_some());
+        let mut plan = Plan::new(
+            self.items,
+            self.uid && !cx.enabled.uid_only,
+            since.is_some(),
+        );
         // RFC 7162 3.1: asking for MODSEQ is a CONDSTORE enabling command.
         if plan.needs().contains(Needs::MODSEQ) {
             cx.enable_condstore();

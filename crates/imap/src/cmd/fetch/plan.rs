@@ -5,7 +5,7 @@ use super::content::{Content, Loader};
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::Session;
-use crate::view::{MAX_PENDING, MsgSeq, Rows};
+use crate::view::{MAX_PENDING, Rows, begin_fetch};
 use bytes::BytesMut;
 use mail::{Email, Row, View};
 use net::Wire;
@@ -85,7 +85,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// `uid`: of a UID FETCH. `modseq`: MODSEQ is answered whether or not it was asked for
+    /// `uid`: the uid is answered whether or not it was asked for (UID FETCH). `modseq`: MODSEQ is answered whether or not it was asked for
     /// (CHANGEDSINCE).
     pub(crate) fn new(asked: Vec<Box<dyn Item>>, uid: bool, modseq: bool) -> Self {
         let mut items: Vec<Box<dyn Item>> = Vec::with_capacity(asked.len() + 2);
@@ -137,6 +137,7 @@ impl Plan {
     /// some messages are damaged.
     pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
         let account = cx.state.account()?.clone();
+        let uid_only = cx.enabled.uid_only;
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut loader = Loader::new(self, &account, rows);
         let mut damaged = 0usize;
@@ -150,7 +151,9 @@ impl Plan {
                         missing += 1;
                         continue;
                     }
-                    self.send(loaded.seq, &loaded.message(), wire);
+                    let message = loaded.message();
+                    begin_fetch(loaded.seq, message.row.uid, uid_only, wire.buffer());
+                    self.send(&message, wire);
                     wire.flush_if_over(MAX_PENDING).await?;
                 }
                 Ok::<usize, Refusal>(missing)
@@ -181,8 +184,7 @@ impl Plan {
         Ok(())
     }
 
-    fn send(&self, seq: MsgSeq, message: &Message<'_>, wire: &mut Wire) {
-        wire.buffer().raw(b"* ").num(seq.get()).raw(b" FETCH (");
+    fn send(&self, message: &Message<'_>, wire: &mut Wire) {
         for (at, item) in self.items.iter().enumerate() {
             if at > 0 {
                 wire.buffer().raw(b" ");
