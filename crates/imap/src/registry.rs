@@ -31,6 +31,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &SEARCHRES,
     &ext::partial::EXTENSION,
     &ext::uidonly::EXTENSION,
+    &ext::uidbatches::EXTENSION,
     &search::WITHIN,
     &ext::comparator::EXTENSION,
     &ext::sort::EXTENSION,
