@@ -60,6 +60,12 @@ impl Account {
                 "annotations take {counted} bytes, {noted} are noted, or a mailbox is gone"
             ));
         }
+        let lost = self.0.lost_threads().await?;
+        if lost > 0 {
+            check.report(format!(
+                "{lost} rows of the thread index belong to no email"
+            ));
+        }
         check.emails(contents).await?;
         Ok(check.problems)
     }

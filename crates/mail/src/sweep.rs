@@ -162,11 +162,13 @@ impl AccountInner {
         let meta = self.mail.meta();
         let mut batch = Batch::new();
         let mut hashes = HashSet::new();
+        let emails = self.emails(ids).await?;
         // A delivery that joins a conversation writes the rows of the thread index that go here.
         let writer = self.writer.lock().await;
-        for id in ids {
-            if let Some(record) = meta.get(self.id, &keys::email(*id)).await? {
-                let email = Email::decode(*id, &record)?;
+        for (id, email) in ids.iter().zip(emails) {
+            if let Some(email) = email
+                && let Some(record) = meta.get(self.id, &keys::email(*id)).await?
+            {
                 self.forget_thread(&email, &mut batch).await?;
                 batch.require(keys::email(*id), record);
                 batch.delete(keys::email(*id));

@@ -6,11 +6,12 @@
 //! wrote it; it can be made again from the email records.
 
 use crate::account::AccountInner;
+use crate::snapshot::each;
 use crate::{Email, Ingested, MailError, NewMessage, keys};
 use bytes::Bytes;
 use message::Digest;
-use std::collections::HashMap;
-use storage::Batch;
+use std::collections::{HashMap, HashSet};
+use storage::{Batch, Scan};
 use types::{BlobHash, EmailId, ThreadId};
 
 /// Identifiers of other messages that are looked up: parent, the message answered, root.
@@ -155,6 +156,24 @@ impl AccountInner {
     async fn indexed(&self, name: &IdHash) -> Result<Option<ThreadId>, MailError> {
         let row = self.mail.meta().get(self.id, &keys::thread(name)).await?;
         Ok(row.as_deref().and_then(decode).map(|(thread, _)| thread))
+    }
+
+    /// How many rows of the index say nothing, or were written by no email; for
+    /// [`Mail::check`](crate::Mail::check).
+    pub(crate) async fn lost_threads(&self) -> Result<usize, MailError> {
+        let (meta, mut emails, mut lost) = (self.mail.meta(), HashSet::new(), 0);
+        let all = |kind: &'static [u8]| Scan::prefix(kind, keys::PAGE);
+        each(meta, self.id, all(b"e"), |(key, _)| {
+            emails.extend(keys::id_of(key).map(EmailId));
+            Ok(())
+        })
+        .await?;
+        each(meta, self.id, all(b"h"), |(_, row)| {
+            lost += usize::from(decode(row).is_none_or(|(_, email)| !emails.contains(&email)));
+            Ok(())
+        })
+        .await?;
+        Ok(lost)
     }
 
     /// Removes, with an email, the rows of the index it wrote.

@@ -151,6 +151,44 @@ fn accounts_are_managed_whether_the_server_runs_or_not() {
         "erik: added",
     );
     ok(
+        server.cli(
+            &[
+                "account",
+                "quota",
+                "erik",
+                "--bytes",
+                "1G",
+                "--messages",
+                "5",
+            ],
+            "",
+        ),
+        "erik: 1073741824 bytes, 5 messages",
+    );
+    ok(
+        server.cli(
+            &[
+                "account",
+                "quota",
+                "erik",
+                "--bytes",
+                "unlimited",
+                "--mailboxes",
+                "9",
+            ],
+            "",
+        ),
+        "erik: 5 messages, 9 mailboxes",
+    );
+    ok(
+        server.cli(&["account", "show", "erik"], ""),
+        "quota\t5 messages, 9 mailboxes",
+    );
+    assert_refused(
+        &server.cli(&["account", "quota", "nobody", "--bytes", "1"], ""),
+        &["no such account"],
+    );
+    ok(
         server.cli(&["account", "remove", "dora"], ""),
         "dora: removed",
     );
