@@ -14,12 +14,20 @@ const MAX_CHARS: usize = 200;
 const MAX_PLAIN: usize = 16 * 1024;
 const MAX_HTML: usize = 256 * 1024;
 
+/// How an encrypted text begins by OpenPGP.
+const ARMOUR: &str = "-----BEGIN PGP MESSAGE-----";
+
 /// The preview of a scanned message; empty when it has no text.
 pub(crate) fn preview(tree: &Tree<'_>) -> String {
     let mut html = None;
     for node in tree.nodes.iter().filter(|node| is_shown_text(node)) {
         if node.media.is("text", "plain") {
-            let text = plain(&decoded(tree, node, MAX_PLAIN));
+            let text = decoded(tree, node, MAX_PLAIN);
+            // RFC 8970 3.2: what is encrypted has no preview.
+            if text.trim_start().starts_with(ARMOUR) {
+                continue;
+            }
+            let text = plain(&text);
             if !text.is_empty() {
                 return text;
             }
