@@ -266,7 +266,14 @@ impl Session {
         }
         let account = self.state.account()?;
         let name = account.mail().account_name(account.id()).await?;
-        Ok(name.is_some_and(|name| administrators.contains(&name)))
+        // Letter case does not tell accounts apart.
+        let is_named = |name: String| {
+            let name = name.to_lowercase();
+            administrators
+                .iter()
+                .any(|known| known.to_lowercase() == name)
+        };
+        Ok(name.is_some_and(is_named))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Annotations that others change (RFC 5464 4.4.2).
+//! Annotations that others change (RFC 5464 4.4.2), for clients that have enabled METADATA or asked
+//! for them by NOTIFY (RFC 5465 5.6).
 
 use super::*;
 use mail::{Annotated, AnnotationOwner};
@@ -9,7 +10,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 /// Changes that wait to be told; more than these are told as they come.
 const MAX_WAITING: usize = 64;
 
-/// Hears of changes once the client has enabled METADATA.
+/// Hears of changes once the client wants to.
 pub(crate) struct Listener {
     receiver: Receiver<Annotated>,
     waiting: Vec<Annotated>,
@@ -58,7 +59,10 @@ pub(super) fn id_of(cx: &Session) -> u64 {
 
 /// RFC 5464 4.4.2: names what others have changed since the last time.
 pub(crate) fn tell(cx: &mut Session) {
-    if !cx.enabled.metadata {
+    let notify = cx.notify.as_ref();
+    // RFC 5465 5.6: who asks by NOTIFY need not enable METADATA.
+    if !cx.enabled.metadata && !notify.is_some_and(|notify| notify.hears_annotations()) {
+        cx.metadata = None;
         return;
     }
     let Some(listener) = &mut cx.metadata else {
@@ -84,6 +88,7 @@ pub(crate) fn tell(cx: &mut Session) {
             told.push(key);
         }
     }
+    let tree = account.tree();
     for (owner, name, mailbox) in told {
         let object = match mailbox {
             None => Object::Server,
@@ -97,6 +102,14 @@ pub(crate) fn tell(cx: &mut Session) {
                 None => continue,
             },
         };
+        let mailbox = match &object {
+            Object::Server => None,
+            Object::Mailbox { name, .. } => Some(name),
+        };
+        let notify = cx.notify.as_ref();
+        if !cx.enabled.metadata && !notify.is_some_and(|n| n.wants_annotations(mailbox, &tree)) {
+            continue;
+        }
         let scope = match owner {
             AnnotationOwner::Shared => Scope::Shared,
             AnnotationOwner::Private(_) => Scope::Private,

@@ -20,6 +20,10 @@ impl Events {
     pub(super) const NAME: Self = Self(8);
     /// Names are subscribed to, or are not any more.
     pub(super) const SUBSCRIPTION: Self = Self(16);
+    /// Annotations of mailboxes change.
+    pub(super) const MAILBOX_METADATA: Self = Self(32);
+    /// Annotations of the server change.
+    pub(super) const SERVER_METADATA: Self = Self(64);
     /// All that concern messages.
     const MESSAGE: Self = Self(7);
 
@@ -59,6 +63,9 @@ static NAMES: &[(&str, Events)] = &[
     ("FlagChange", Events::FLAGS),
     ("MailboxName", Events::NAME),
     ("SubscriptionChange", Events::SUBSCRIPTION),
+    // RFC 5465 5.6 and 5.7: required with METADATA.
+    ("MailboxMetadataChange", Events::MAILBOX_METADATA),
+    ("ServerMetadataChange", Events::SERVER_METADATA),
 ];
 
 /// What a group asks for.

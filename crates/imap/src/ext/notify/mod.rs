@@ -110,6 +110,23 @@ impl Notify {
         }
     }
 
+    /// Whether the client wants to hear of any annotations.
+    pub(crate) fn hears_annotations(&self) -> bool {
+        let metadata = Events::MAILBOX_METADATA.and(Events::SERVER_METADATA);
+        self.groups.iter().any(|group| group.events.any(metadata))
+    }
+
+    /// Whether the client wants to hear of the annotations of a mailbox; `None`: of the server.
+    pub(crate) fn wants_annotations(&self, name: Option<&MailboxName>, tree: &Tree) -> bool {
+        match name {
+            Some(name) => self.events(name, tree).any(Events::MAILBOX_METADATA),
+            None => self
+                .groups
+                .iter()
+                .any(|group| group.events.any(Events::SERVER_METADATA)),
+        }
+    }
+
     /// What the client wants to know about the mailbox of a name.
     fn events(&self, name: &MailboxName, tree: &Tree) -> Events {
         let groups = self.groups.iter();
