@@ -4,6 +4,8 @@
 mod support;
 
 use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 use support::{
     BINARY, assert_same, deliver_all, fill, maildir, make_maildir, metric, verify, write_private,
 };
@@ -36,7 +38,7 @@ fn interimap_keeps_two_accounts_in_step() {
     mail.extend(fill(&server, "bob", 32, 30));
     let home = tempfile::tempdir().unwrap();
     imap(&server, "alice").ok("CREATE Projects/Old");
-    let sync = || interimap(home.path(), &server);
+    let sync = || drop(succeed(&mut interimap(home.path(), &server)));
     sync();
     for user in ["alice", "bob"] {
         assert_same(user, &mail, &imap(&server, user).bodies("INBOX"));
@@ -73,14 +75,80 @@ fn interimap_keeps_two_accounts_in_step() {
     let before = state();
     sync();
     assert_eq!(before, state());
+    let compressed =
+        "gatepost_commands_total{command=\"COMPRESS\",protocol=\"imap\",result=\"ok\"}";
+    // Two sides, three runs.
+    assert_eq!(metric(&server, compressed), 6.0);
     verify(&server);
 }
 
-fn interimap(home: &Path, server: &Server) {
+/// interimap that is told by NOTIFY what has changed on either side, and never asks.
+#[test]
+fn interimap_is_notified_of_changes_on_both_sides() {
+    let server = Server::start(BINARY);
+    fill(&server, "alice", 38, 3);
+    imap(&server, "alice").ok("CREATE Projects/Old");
+    let home = tempfile::tempdir().unwrap();
+    let mut interimap = interimap(home.path(), &server);
+    // It makes its database only when it runs once.
+    succeed(&mut interimap);
+    let mut running = Running(interimap.args(["--notify", "--quiet"]).spawn().unwrap());
+    let mut wait = |user: &str, mailbox: &str, status: &str| {
+        let mut client = imap(&server, user);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let items = format!("({})", status.split(' ').next().unwrap());
+        let wanted = format!("* STATUS {mailbox} ({status})").replace('"', "");
+        loop {
+            let (answers, _) = client.command(&format!("STATUS {mailbox} {items}"));
+            if answers.iter().any(|a| a.text.replace('"', "") == wanted) {
+                return;
+            }
+            assert!(running.0.try_wait().unwrap().is_none(), "interimap ended");
+            assert!(
+                Instant::now() < deadline,
+                "{user}: {answers:?}, not {wanted}"
+            );
+        }
+    };
+    wait("bob", "INBOX", "MESSAGES 3");
+    wait("bob", "Projects/Old", "MESSAGES 0");
+    // New messages in the mailbox that is selected, or in another one, on either side.
+    fill(&server, "alice", 39, 2);
+    wait("bob", "INBOX", "MESSAGES 5");
+    imap(&server, "bob").append("Projects/Old", "\\Seen", b"Subject: x\r\n\r\nx\r\n");
+    wait("alice", "Projects/Old", "MESSAGES 1");
+    fill(&server, "bob", 40, 1);
+    wait("alice", "INBOX", "MESSAGES 6");
+    // Flags and expunges.
+    let mut bob = imap(&server, "bob");
+    bob.ok("SELECT INBOX");
+    bob.ok("STORE 1:4 +FLAGS.SILENT (\\Seen)");
+    wait("alice", "INBOX", "UNSEEN 2");
+    bob.ok("STORE 2:3 +FLAGS.SILENT (\\Deleted)");
+    bob.ok("EXPUNGE");
+    wait("alice", "INBOX", "MESSAGES 4");
+    let notify = "gatepost_commands_total{command=\"NOTIFY\",protocol=\"imap\",result=\"ok\"}";
+    // Twice on each side.
+    assert_eq!(metric(&server, notify), 4.0);
+    drop(running);
+    verify(&server);
+}
+
+/// A program that is not needed any longer than its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn interimap(home: &Path, server: &Server) -> Command {
     let side = |user: &str| {
         format!(
             "type = imap\nhost = 127.0.0.1\nport = {}\nusername = {user}\npassword = {PASSWORD}\n\
-             STARTTLS = NO\nauth = PLAIN LOGIN\n",
+             STARTTLS = NO\nauth = PLAIN LOGIN\ncompress = YES\n",
             server.imap().port()
         )
     };
@@ -95,7 +163,8 @@ fn interimap(home: &Path, server: &Server) {
     for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
         interimap.env(name, home);
     }
-    succeed(interimap.arg("--config").arg(home.join("rc")));
+    interimap.arg("--config").arg(home.join("rc"));
+    interimap
 }
 
 #[test]

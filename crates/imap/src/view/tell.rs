@@ -159,7 +159,10 @@ impl Selection {
         };
         self.tell_flags(wire, enabled, pictures, &flagged, &own)
             .await?;
-        if std::mem::take(&mut self.held_back) && enabled.condstore {
+        // VANISHED has no modification sequence: who asks nothing would not know where it stands.
+        let vanished = enabled.qresync && interest.notified && !own.expunges;
+        let unknown = vanished && !changes.expunged.is_empty();
+        if (std::mem::take(&mut self.held_back) || unknown) && enabled.condstore {
             self.tell_modseq(wire.buffer());
         }
         Ok(())

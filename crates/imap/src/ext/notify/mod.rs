@@ -17,6 +17,7 @@ use crate::view::Interest;
 use events::Events;
 use filter::{Filter, Group};
 use mail::{Account, Tree, Watch};
+pub(crate) use push::push;
 use std::sync::Arc;
 use tokio::sync::watch;
 use types::{MailboxName, UidSet, UidValidity};
@@ -38,6 +39,9 @@ static SPEC: Spec = Spec {
     rfc: &["RFC 5465 3.1"],
     parse,
 };
+
+/// Too much to watch (RFC 5465 3.1), or too much trouble in watching it (RFC 5465 5.8).
+const OVERFLOW: Code = Code::Word("NOTIFICATIONOVERFLOW");
 
 /// The most groups one NOTIFY may have.
 const MAX_GROUPS: usize = 64;
@@ -176,7 +180,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
                 return Err(BadSyntax("the selected mailbox is asked about twice"));
             }
             set.interest = group.events.interest(delayed);
-            // The uid of a message is how a client that is told at any time knows it.
             set.fetch = group
                 .fetch
                 .map(|items| Arc::new(Plan::new(items, false, false)));
@@ -232,8 +235,3 @@ impl Run for Set {
         Done::ok("that will be told")
     }
 }
-
-/// RFC 5465 5.8 and 3.1.
-const OVERFLOW: Code = Code::Word("NOTIFICATIONOVERFLOW");
-
-pub(crate) use push::push;
