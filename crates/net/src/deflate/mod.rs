@@ -5,9 +5,9 @@
 //! for, so the limits on lines and literals bound memory whatever the ratio.
 //!
 //! An idle connection keeps only what the peer may still refer to: the last octets it has sent,
-//! [`WINDOW`](input::WINDOW) at most, which makes 4 KiB of a session on average (measured in
-//! `imap/tests/memory.rs`). The compressor, a third of a megabyte, is dropped when the conversation
-//! pauses: the next one begins without history, which needs no word to the peer.
+//! [`WINDOW`](input::WINDOW) at most (0.3 KiB a session beside that, `imap/tests/memory.rs`). The
+//! compressor, a third of a megabyte, is given back when the conversation pauses: the next one
+//! begins without history, which needs no word to the peer.
 
 mod input;
 mod output;
@@ -39,7 +39,7 @@ pub struct Deflate {
     conn: Conn,
     input: Inflater,
     output: Deflater,
-    /// Until the compressor is dropped.
+    /// Until the compressor is given back.
     quiet: Option<Pin<Box<Sleep>>>,
 }
 

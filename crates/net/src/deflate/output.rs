@@ -21,8 +21,8 @@ const KEEP_FROM: usize = 4 << 10;
 /// the next answer is compressed without the history of the last.
 const MAX_KEPT: usize = 32;
 
-/// How many compressors wait for the next that needs one. Memory that is taken and given back by
-/// each session in turn becomes holes that fit nobody: 90 KiB a session in a test of 500.
+/// How many compressors wait for the next connection that needs one. Making one takes 62 µs, using
+/// one again 3: a small command takes less than the difference.
 const MAX_SPARE: usize = 8;
 
 static KEPT: AtomicUsize = AtomicUsize::new(0);
