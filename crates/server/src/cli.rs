@@ -71,8 +71,8 @@ pub(crate) enum AccountCommand {
     Quota {
         #[command(flatten)]
         named: Named,
-        /// Octets of all messages: a number, with K, M, G or T behind it if it is large; `unlimited`;
-        /// or `default`, which is what the configuration says
+        /// Octets of all messages: a number, with K, M, G or T behind it if it is large;
+        /// `unlimited`; or `default`, which is what the configuration says
         #[arg(long)]
         bytes: Option<Limit>,
         /// Messages in all mailboxes

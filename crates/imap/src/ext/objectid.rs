@@ -1,8 +1,8 @@
-//! OBJECTID (RFC 8474): names for mailboxes, messages and conversations that outlive UIDs. CREATE and
-//! SELECT tell MAILBOXID in their own files.
+//! OBJECTID (RFC 8474): names for mailboxes, messages and conversations that outlive UIDs. CREATE
+//! and SELECT tell MAILBOXID in their own files.
 //!
-//! Every identifier begins with a letter of its kind and goes on in lower-case hexadecimal (RFC 8474
-//! 8.1), so no two differ by letter case alone.
+//! Every identifier begins with a letter of its kind and goes on in lower-case hexadecimal (RFC
+//! 8474 8.1), so no two differ by letter case alone.
 
 use super::*;
 use crate::cmd::fetch::{FetchItem, Item, Message, Needs};

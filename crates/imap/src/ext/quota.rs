@@ -1,5 +1,5 @@
-//! QUOTA (RFC 9208). Every account is one quota root, `#user/` and its name, which all its mailboxes
-//! share. What exceeds a limit is refused by the engine, with OVERQUOTA.
+//! QUOTA (RFC 9208). Every account is one quota root, `#user/` and its name, which all its
+//! mailboxes share. What exceeds a limit is refused by the engine, with OVERQUOTA.
 
 use super::*;
 use crate::grammar::mailbox::RawName;
@@ -55,7 +55,8 @@ static GETQUOTAROOT: Spec = Spec {
     },
 };
 
-/// `setquota = "SETQUOTA" SP quota-root-name SP "(" [setquota-resource *(SP setquota-resource)] ")"`
+/// `setquota = "SETQUOTA" SP quota-root-name SP "(" [resource-name SP resource-limit
+/// *(SP resource-name SP resource-limit)] ")"`
 static SETQUOTA: Spec = Spec {
     name: "SETQUOTA",
     uid: UidForm::No,

@@ -23,6 +23,12 @@ impl Cursor<'_> {
         Ok(raw_name(&raw))
     }
 
+    /// `mailbox`, or `None` for an empty string.
+    pub fn mailbox_or_nothing(&mut self) -> Parsed<Option<RawName>> {
+        let raw = self.astring()?;
+        Ok((!raw.is_empty()).then(|| raw_name(&raw)))
+    }
+
     /// `list-mailbox = 1*list-char / string`.
     pub fn list_mailbox(&mut self) -> Parsed<Cow<'_, [u8]>> {
         match self.try_string()? {

@@ -1,5 +1,5 @@
-//! METADATA (RFC 5464): annotations of mailboxes and of the server, and the special use of a mailbox
-//! as one of them (RFC 6154 4). LIST-METADATA (RFC 9590) is an option of LIST.
+//! METADATA (RFC 5464): annotations of mailboxes and of the server, and the special use of a
+//! mailbox as one of them (RFC 6154 4). LIST-METADATA (RFC 9590) is an option of LIST.
 
 mod entry;
 mod get;
@@ -60,10 +60,8 @@ pub(crate) enum Object {
 impl Subject {
     /// `mailbox`, which may be empty.
     fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
-        if c.eat(b"\"\"") {
-            return Ok(Self::Server);
-        }
-        c.mailbox().map(Self::Mailbox)
+        let name = c.mailbox_or_nothing()?;
+        Ok(name.map_or(Self::Server, Self::Mailbox))
     }
 
     /// # Errors
