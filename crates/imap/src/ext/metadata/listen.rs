@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-/// Changes that wait to be told; more than these are told as they come.
-const MAX_WAITING: usize = 64;
+/// Changes told at once; the others come the next time.
+const MAX_TOLD: usize = 64;
 
 /// Hears of changes once the client wants to.
 pub(crate) struct Listener {
@@ -73,8 +73,10 @@ pub(crate) fn tell(cx: &mut Session) {
         return;
     };
     let mut told: Vec<(AnnotationOwner, String, Option<MailboxId>)> = Vec::new();
-    while let Some(change) = listener.next() {
-        if change.by == listener.id || told.len() >= MAX_WAITING {
+    while told.len() < MAX_TOLD
+        && let Some(change) = listener.next()
+    {
+        if change.by == listener.id {
             continue;
         }
         let is_mine = match change.owner {
