@@ -1,5 +1,5 @@
-//! What an idle session costs: memory of the process, and what of it is allocated. The two differ by
-//! the holes that allocations leave, which depend on what else the process has done.
+//! What an idle session costs: memory of the process, and what of it is allocated. The two differ
+//! by the holes that allocations leave, which depend on what else the process has done.
 #![allow(
     unsafe_code,
     reason = "counting what is allocated means being the allocator"

@@ -111,25 +111,37 @@ impl Mirror {
             }
             ["*", n, "FETCH", ..] => {
                 let n: usize = n.parse().expect("a number");
-                let message = &mut self.0[n - 1];
-                if let Some(uid) = after(line, "UID ") {
-                    let uid = uid
-                        .split([' ', ')'])
-                        .next()
-                        .and_then(|uid| uid.parse().ok());
-                    assert!(
-                        message.uid.is_none() || message.uid == uid,
-                        "{line}: {message:?}"
-                    );
-                    message.uid = uid;
-                }
-                if let Some(flags) = after(line, "FLAGS (") {
-                    let flags = flags.split(')').next().unwrap_or_default().split(' ');
-                    let flags = flags.filter(|flag| !flag.is_empty() && *flag != "\\Recent");
-                    message.flags = Some(flags.map(str::to_owned).collect());
-                }
+                let uid = after(line, "UID ");
+                let uid = uid.and_then(|uid| uid.split([' ', ')']).next()?.parse().ok());
+                self.fetched(n - 1, uid, line);
+            }
+            // RFC 9586: no numbers; what is not known yet is the next that has come.
+            ["*", uid, "UIDFETCH", ..] => {
+                let uid = uid.parse().expect("a uid");
+                let known = self.0.iter().position(|m| m.uid == Some(uid));
+                let new = || self.0.iter().position(|m| m.uid.is_none());
+                let at = known.or_else(new).expect("a message that EXISTS");
+                self.fetched(at, Some(uid), line);
             }
             _ => {}
+        }
+    }
+}
+
+impl Mirror {
+    fn fetched(&mut self, at: usize, uid: Option<u32>, line: &str) {
+        let message = &mut self.0[at];
+        if uid.is_some() {
+            assert!(
+                message.uid.is_none() || message.uid == uid,
+                "{line}: {message:?}"
+            );
+            message.uid = uid;
+        }
+        if let Some(flags) = after(line, "FLAGS (") {
+            let flags = flags.split(')').next().unwrap_or_default().split(' ');
+            let flags = flags.filter(|flag| !flag.is_empty() && *flag != "\\Recent");
+            message.flags = Some(flags.map(str::to_owned).collect());
         }
     }
 }
@@ -186,6 +198,8 @@ enum Way {
     Delayed,
     /// NOTIFY and VANISHED.
     Qresync,
+    /// NOTIFY and no numbers at all.
+    UidOnly,
 }
 
 async fn listen(server: &Server, way: Way, compressed: bool, seed: u64) -> (Client, Mirror) {
@@ -193,8 +207,10 @@ async fn listen(server: &Server, way: Way, compressed: bool, seed: u64) -> (Clie
     if compressed {
         client.ok("COMPRESS DEFLATE").await;
     }
-    if way == Way::Qresync {
-        client.ok("ENABLE QRESYNC").await;
+    match way {
+        Way::Qresync => drop(client.ok("ENABLE QRESYNC").await),
+        Way::UidOnly => drop(client.ok("ENABLE UIDONLY").await),
+        _ => {}
     }
     let selected = match way {
         Way::Delayed => "selected-delayed",
@@ -272,7 +288,7 @@ async fn everybody_agrees(way: Way, compressed: bool, seed: u64) {
             told.is_none() || told == is,
             "{way:?}: {told:?}, but {is:?}"
         );
-        if matches!(way, Way::Notify | Way::Qresync | Way::Delayed) {
+        if !matches!(way, Way::Poll | Way::Idle) {
             assert!(
                 told.is_some(),
                 "{way:?}: the flags of a message were not told"
@@ -291,6 +307,7 @@ async fn listeners_of_every_kind_are_told_everything_once() {
             Way::Notify,
             Way::Delayed,
             Way::Qresync,
+            Way::UidOnly,
         ] {
             eprintln!("{way:?}, seed {seed}");
             everybody_agrees(way, seed == 77, seed).await;

@@ -85,7 +85,7 @@ impl Selection {
         self.own.between = true;
     }
 
-    /// The command that runs expunges: what it does is told, whatever else the client wants to know.
+    /// The command that runs expunges: what it does is told, whatever else is of interest.
     pub fn expunges(&mut self) {
         self.own.expunges = true;
     }
@@ -125,7 +125,7 @@ impl Selection {
         if Arc::ptr_eq(&latest, &self.told) && own.announce.is_empty() {
             return Ok(());
         }
-        // RFC 5465 3.1: what the client does not want to know of; the picture it has stays as it is.
+        // RFC 5465 3.1: the client does not want to know; the picture it has stays as it is.
         if !interest.messages && !own.expunges {
             return self.hold_back(wire, enabled, &latest, &own).await;
         }

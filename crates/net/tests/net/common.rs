@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Says `hello`, then answers: `starttls`, `layer`, `deflate`, `panic`, `hang`, `flood N`, `literal N`,
-/// `data`, `quit`, `tls?`; anything else is echoed. Refusals begin with `busy`.
+/// Says `hello`, then answers: `starttls`, `layer`, `deflate`, `panic`, `hang`, `flood N`,
+/// `literal N`, `data`, `quit`, `tls?`; anything else is echoed. Refusals begin with `busy`.
 pub struct Echo(pub Arc<FrontMetrics>);
 
 impl Front for Echo {

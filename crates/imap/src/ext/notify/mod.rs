@@ -212,8 +212,7 @@ impl Run for Set {
             return Err(Refusal::no(OVERFLOW, "too many mailboxes to watch"));
         }
         let account = cx.state.account()?.clone();
-        // RFC 5465 3.1: what has accumulated is told now, as by NOOP, whatever is asked for from now
-        // on.
+        // RFC 5465 3.1: what has accumulated is told now, as by NOOP, whatever is asked for.
         if let State::Selected(_, selection) = &mut cx.state {
             selection.catch_up(&mut cx.wire, cx.enabled).await?;
         }
