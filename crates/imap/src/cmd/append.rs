@@ -1,9 +1,9 @@
 //! APPEND.
 
-use super::copy::destination;
 use super::*;
 use crate::grammar::FlagList;
 use crate::grammar::mailbox::RawName;
+use crate::session::Place;
 use bytes::Bytes;
 use mail::{NewMessage, Provenance};
 
@@ -49,19 +49,13 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Append {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let account = cx.state.account()?.clone();
-        let to = destination(&account, &self.to)?;
+        let Place { account, id, name } = cx.destination(&self.to)?;
         if self.message.is_empty() {
             return Err(Refusal::no(Code::CANNOT, "a message cannot be empty"));
         }
         account.check_quota(self.message.len() as u64)?;
-        let path = self
-            .to
-            .name
-            .map(|name| name.as_str().to_owned())
-            .unwrap_or_default();
         let origin = Provenance {
-            owners: vec![(account.id(), path)],
+            owners: vec![(account.id(), name.as_str().to_owned())],
             internal_date: self.internal_date.unwrap_or_else(now),
         };
         let content = cx.deps.mail.ingest(self.message, &origin).await?;
@@ -73,7 +67,7 @@ impl Run for Append {
             internal_date: Some(origin.internal_date),
         };
         let appended = account
-            .append(to, vec![message])
+            .append(id, vec![message])
             .await
             .map_err(|error| Refusal::from(error).not_found_as(Code::TRYCREATE))?;
         cx.deps.counters.appended.inc_by(appended.uids.len());

@@ -3,8 +3,6 @@
 use super::*;
 use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
-use mail::Account;
-use types::MailboxId;
 
 /// `copy = "COPY" SP sequence-set SP mailbox`.
 pub(crate) static SPEC: Spec = Spec {
@@ -35,25 +33,15 @@ pub(crate) fn set_and_mailbox(c: &mut Cursor<'_>, uid: bool) -> Parsed<(MessageS
     Ok((set, c.mailbox()?))
 }
 
-/// The mailbox messages are to be put into.
-///
-/// # Errors
-/// TRYCREATE when it is not there (RFC 9051 6.4.7).
-pub(crate) fn destination(account: &Account, to: &RawName) -> Result<MailboxId, Refusal> {
-    let name = to.name.as_ref().map_err(|error| Refusal::from(*error))?;
-    let found = account.tree().find(name).map(|folder| folder.id);
-    found.ok_or(Refusal::no(Code::TRYCREATE, "no such mailbox"))
-}
-
 #[async_trait]
 impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let account = cx.state.account()?.clone();
+        let uids = cx.state.selection()?.resolve(&self.set)?;
+        let to = cx.destination(&self.to)?;
         let selection = cx.state.selection()?;
-        let uids = selection.resolve(&self.set)?;
-        let to = destination(&account, &self.to)?;
-        let copied = account
-            .copy(selection.mailbox(), &uids, to)
+        let copied = to
+            .account
+            .copy(selection.mailbox(), &uids, to.id)
             .await
             .map_err(|error| Refusal::from(error).not_found_as(Code::TRYCREATE))?;
         cx.deps.counters.copied.inc_by(copied.to.len());

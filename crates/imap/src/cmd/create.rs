@@ -3,6 +3,7 @@
 use super::*;
 use crate::ext::objectid::mailbox_id;
 use crate::grammar::mailbox::RawName;
+use crate::session::Site;
 use types::Role;
 
 /// `create = "CREATE" SP mailbox [SP "(" create-param *(SP create-param) ")"]`,
@@ -50,8 +51,7 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Create {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let name = self.mailbox.name?;
-        let account = cx.state.account()?;
+        let Site { account, name } = cx.site(&self.mailbox)?;
         let role = role(&self.uses)?;
         if role.is_some_and(|role| account.tree().with_role(role).is_some()) {
             return Err(Refusal::no(USEATTR, "another mailbox has that use"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::grammar::mailbox::RawName;
+use crate::session::Site;
 
 /// `delete = "DELETE" SP mailbox`.
 pub(crate) static SPEC: Spec = Spec {
@@ -23,14 +24,14 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Delete {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let name = self.0.name?;
-        let account = cx.state.account()?.clone();
+        let Site { account, name } = cx.site(&self.0)?;
         let id = account.tree().find(&name).map(|folder| folder.id);
         account.delete(&name).await?;
         cx.caused(&name);
         // Who deletes the mailbox it has open knows where it stands: it is sent back instead of
         // away.
         if let State::Selected(_, selection) = &cx.state
+            && selection.owner().id() == account.id()
             && Some(selection.mailbox().id()) == id
         {
             cx.unselect();

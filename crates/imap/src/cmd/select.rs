@@ -4,6 +4,7 @@ use super::*;
 use crate::ext::objectid::mailbox_id;
 use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
+use crate::session::Place;
 use crate::view::Selection;
 use types::{Flags, Uid, UidSet};
 
@@ -161,17 +162,16 @@ impl Run for Select {
                 .buffer()
                 .raw(b"* OK [CLOSED] previous mailbox left\r\n");
         }
-        let name = self.mailbox.name?;
-        let account = cx.state.account()?.clone();
-        let id = account.tree().find(&name).map(|folder| folder.id);
-        let Some(id) = id else {
-            return Err(Refusal::no(Code::NONEXISTENT, "no such mailbox"));
-        };
+        let Place {
+            account: owner, id, ..
+        } = cx.place(&self.mailbox)?;
         if self.condstore {
             cx.enabled.condstore = true;
         }
-        let selection = Selection::new(account.select(id).await?, self.read_only);
+        let mailbox = owner.select(id).await?;
+        let selection = Selection::new(owner, mailbox, self.read_only);
         introduce(&selection, cx);
+        let account = cx.state.account()?.clone();
         cx.enter(State::Selected(account, Box::new(selection)));
         if let Some(resync) = self.qresync {
             catch_up(resync, cx).await?;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::grammar::mailbox::RawName;
 use crate::registry;
+use crate::session::Place;
 use crate::spec::{Status, StatusItem};
 use bytes::BytesMut;
 use mail::Account;
@@ -107,11 +108,7 @@ fn write(name: &MailboxName, status: &Status<'_>, items: &[&StatusItem], out: &m
 #[async_trait]
 impl Run for StatusCommand {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let name = self.mailbox.name?;
-        let account = cx.state.account()?.clone();
-        let Some(id) = account.tree().find(&name).map(|folder| folder.id) else {
-            return Err(Refusal::no(Code::NONEXISTENT, "no such mailbox"));
-        };
+        let Place { account, id, name } = cx.place(&self.mailbox)?;
         if self.items.iter().any(|item| item.enables_condstore) {
             cx.enable_condstore();
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::grammar::mailbox::RawName;
+use crate::session::Site;
 
 /// `subscribe = "SUBSCRIBE" SP mailbox`.
 pub(crate) static SUBSCRIBE: Spec = Spec {
@@ -40,11 +41,8 @@ fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Run>> {
 impl Run for Subscribe {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9051 6.3.7: the name need not exist, and its subscription outlives the mailbox.
-        let name = self.mailbox.name?;
-        cx.state
-            .account()?
-            .subscribe(&name, self.subscribed)
-            .await?;
+        let Site { account, name } = cx.site(&self.mailbox)?;
+        account.subscribe(&name, self.subscribed).await?;
         cx.caused(&name);
         Done::ok(if self.subscribed {
             "subscribed"

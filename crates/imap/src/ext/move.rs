@@ -1,7 +1,7 @@
 //! MOVE (RFC 6851).
 
 use super::*;
-use crate::cmd::copy::{destination, set_and_mailbox};
+use crate::cmd::copy::set_and_mailbox;
 use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
 
@@ -36,12 +36,12 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Move {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let account = cx.state.account()?.clone();
+        let uids = cx.state.selection()?.resolve(&self.set)?;
+        let to = cx.destination(&self.to)?;
         let selection = cx.state.selection()?;
-        let uids = selection.resolve(&self.set)?;
-        let to = destination(&account, &self.to)?;
-        let moved = account
-            .move_messages(selection.mailbox(), &uids, to)
+        let moved = to
+            .account
+            .move_messages(selection.mailbox(), &uids, to.id)
             .await
             .map_err(|error| Refusal::from(error).not_found_as(Code::TRYCREATE))?;
         cx.deps.counters.moved.inc_by(moved.to.len());

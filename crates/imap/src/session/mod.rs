@@ -1,8 +1,11 @@
 //! One connection: read a command, find its row, gate it, parse it, run it, tell what changed,
 //! answer.
 
+mod place;
 mod read;
 mod tell;
+
+pub use place::{Place, Site};
 
 use crate::ext::comparator::Comparator;
 use crate::ext::metadata::Listener;
@@ -30,7 +33,7 @@ pub enum State {
     Login,
     /// Somebody has.
     Authenticated(Account),
-    /// A mailbox is open.
+    /// A mailbox is open, of this or of another account ([`Selection::owner`]).
     Selected(Account, Box<Selection>),
 }
 
@@ -43,7 +46,7 @@ impl State {
         }
     }
 
-    /// The account.
+    /// The account that logged in.
     ///
     /// # Errors
     /// BAD before login; the gate lets no command come so far.

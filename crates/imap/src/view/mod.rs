@@ -13,7 +13,7 @@ pub use tell::begin_fetch;
 
 use crate::grammar::{Bound, MessageSet, SequenceSet};
 use crate::refusal::{Code, Refusal};
-use mail::{Selected, View};
+use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
@@ -81,6 +81,7 @@ impl Default for Interest {
 
 /// A mailbox selected by a session.
 pub struct Selection {
+    owner: Account,
     mailbox: Selected,
     told: Arc<View>,
     /// Messages that are `\Recent` in this session.
@@ -100,12 +101,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Over a mailbox just opened.
-    pub fn new(mailbox: Selected, read_only: bool) -> Self {
+    /// Over a mailbox of `owner` just opened.
+    pub fn new(owner: Account, mailbox: Selected, read_only: bool) -> Self {
         let changed = mailbox.watch();
         let told = mailbox.view();
         let told_keywords = told.keywords().len();
         let mut this = Self {
+            owner,
             mailbox,
             told,
             recent: UidSet::new(),
@@ -120,6 +122,11 @@ impl Selection {
         };
         this.claim_recent();
         this
+    }
+
+    /// The account the mailbox belongs to, not always the one that logged in.
+    pub fn owner(&self) -> &Account {
+        &self.owner
     }
 
     /// The mailbox.
@@ -376,7 +383,8 @@ mod tests {
             };
             account.append(inbox, vec![message]).await.unwrap();
         }
-        Selection::new(account.select(inbox).await.unwrap(), false)
+        let mailbox = account.select(inbox).await.unwrap();
+        Selection::new(account, mailbox, false)
     }
 
     fn uids(ranges: &[(u32, u32)]) -> UidSet {

@@ -136,7 +136,7 @@ impl Plan {
     /// The connection, the store, or, after everything readable was answered, `CONTACTADMIN` when
     /// some messages are damaged.
     pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
-        let account = cx.state.account()?.clone();
+        let account = cx.state.selection()?.owner().clone();
         let uid_only = cx.enabled.uid_only;
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut loader = Loader::new(self, &account, rows);

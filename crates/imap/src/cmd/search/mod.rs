@@ -119,8 +119,8 @@ impl Criteria {
             cx.enable_condstore();
         }
         let collation = cx.comparator.collation;
-        let account = cx.state.account()?.clone();
         let selection = cx.state.selection()?;
+        let account = selection.owner().clone();
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
         if self.uid && self.query.any(&|key| key.is_by_number()) {
             selection.hold_expunges();

@@ -12,6 +12,7 @@ pub(crate) use listen::{Listener, tell};
 
 use super::*;
 use crate::grammar::mailbox::RawName;
+use crate::session::Place;
 use mail::Account;
 use types::{MailboxId, MailboxName};
 
@@ -70,10 +71,7 @@ impl Subject {
         let Self::Mailbox(raw) = self else {
             return Ok(Object::Server);
         };
-        let name = raw.name?;
-        let account = cx.state.account()?.clone();
-        let found = account.tree().find(&name).map(|folder| folder.id);
-        let id = found.ok_or(Refusal::no(Code::NONEXISTENT, "no such mailbox"))?;
+        let Place { account, id, name } = cx.place(&raw)?;
         Ok(Object::Mailbox { account, id, name })
     }
 }

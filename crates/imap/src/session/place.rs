@@ -1,0 +1,60 @@
+//! From the mailbox names of a client to accounts and mailboxes: the only way there.
+
+use super::Session;
+use crate::grammar::mailbox::RawName;
+use crate::refusal::{Code, Refusal};
+use mail::Account;
+use types::{MailboxId, MailboxName};
+
+/// A name and the account whose tree it is in; whether there is a mailbox of that name is open.
+pub struct Site {
+    /// The account that owns what is or will be there, not always the one that logged in.
+    pub account: Account,
+    /// The name in that account.
+    pub name: MailboxName,
+}
+
+/// A mailbox that is there.
+pub struct Place {
+    /// The account that owns it, not always the one that logged in.
+    pub account: Account,
+    /// Which of its mailboxes.
+    pub id: MailboxId,
+    /// The name the client knows it by.
+    pub name: MailboxName,
+}
+
+impl Session {
+    /// Where a name leads, for commands to which the mailbox need not exist.
+    ///
+    /// # Errors
+    /// What is wrong with the name.
+    pub fn site(&self, raw: &RawName) -> Result<Site, Refusal> {
+        let name = raw.name.clone()?;
+        let account = self.state.account()?.clone();
+        Ok(Site { account, name })
+    }
+
+    /// The mailbox of a name.
+    ///
+    /// # Errors
+    /// What is wrong with the name; NONEXISTENT (RFC 5530 3).
+    pub fn place(&self, raw: &RawName) -> Result<Place, Refusal> {
+        self.find(raw, Code::NONEXISTENT)
+    }
+
+    /// The mailbox messages are to be put into.
+    ///
+    /// # Errors
+    /// What is wrong with the name; TRYCREATE when it is not there (RFC 9051 6.4.7).
+    pub fn destination(&self, raw: &RawName) -> Result<Place, Refusal> {
+        self.find(raw, Code::TRYCREATE)
+    }
+
+    fn find(&self, raw: &RawName, missing: Code) -> Result<Place, Refusal> {
+        let Site { account, name } = self.site(raw)?;
+        let found = account.tree().find(&name).map(|folder| folder.id);
+        let id = found.ok_or(Refusal::no(missing, "no such mailbox"))?;
+        Ok(Place { account, id, name })
+    }
+}
