@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::grammar::mailbox::RawName;
+use crate::session::Site;
 use bytes::BytesMut;
 use mail::{Account, Mail, QuotaLimits, UNLIMITED, Usage};
 
@@ -225,8 +226,7 @@ impl Run for GetQuota {
 impl Run for GetQuotaRoot {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9208 4.1.2: the mailbox need not exist.
-        let name = self.mailbox.name?;
-        let account = cx.state.account()?.clone();
+        let Site { account, name } = cx.site(&self.mailbox)?;
         let root = root_of(&account).await?;
         let out = cx.wire.buffer();
         out.raw(b"* QUOTAROOT ").mailbox(&name);
