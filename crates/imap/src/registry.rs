@@ -38,6 +38,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::thread::EXTENSION,
+    &ext::thread::REFS,
     &ext::objectid::EXTENSION,
     &ext::preview::EXTENSION,
     &ext::savedate::EXTENSION,

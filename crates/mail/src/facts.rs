@@ -65,6 +65,12 @@ impl ThreadId {
 }
 
 impl Facts {
+    /// The facts of a message.
+    pub fn of_message(message: &[u8]) -> Self {
+        let digest = message::digest(message);
+        Digest::parse(&digest).map_or_else(Self::default, |digest| Self::of(&digest))
+    }
+
     fn of(digest: &Digest<'_>) -> Self {
         let firsts = digest.first_addresses();
         let mut texts = String::new();
@@ -190,8 +196,7 @@ mod tests {
     use super::*;
 
     fn facts(message: &str) -> Facts {
-        let digest = message::digest(message.as_bytes());
-        Facts::of(&Digest::parse(&digest).unwrap())
+        Facts::of_message(message.as_bytes())
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) mod savedate;
 pub(crate) mod sort;
 pub(crate) mod starttls;
 pub(crate) mod status_size;
+pub(crate) mod thread;
 pub(crate) mod uidbatches;
 pub(crate) mod uidonly;
 pub(crate) mod unselect;

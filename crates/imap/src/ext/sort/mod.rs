@@ -7,7 +7,10 @@ mod order;
 use super::*;
 use crate::cmd::search::{Answer, Criteria, Found, Options, forget_if_refused};
 use keys::Criterion;
+pub(super) use keys::sent_date;
+use mail::{Facts, Row};
 use order::{Column, Order};
+use std::sync::Arc;
 use types::UidSet;
 
 pub(crate) static EXTENSION: Extension = Extension {
@@ -113,30 +116,45 @@ async fn in_order(
     cx: &mut Session,
 ) -> Result<Vec<Found>, Refusal> {
     let comparator = cx.comparator;
-    let account = cx.state.account()?.clone();
-    let uids: UidSet = found.iter().map(|found| found.uid).collect();
-    let mut rows = cx.state.selection()?.rows(&uids);
     let mut columns: Vec<Column> = criteria
         .iter()
         .map(|by| Column::new(by, comparator))
         .collect();
     let needs_facts = criteria.iter().any(Criterion::needs_facts);
+    each_message(&found, needs_facts, cx, |row, facts| {
+        let facts = facts.as_deref();
+        columns
+            .iter_mut()
+            .for_each(|column| column.push(row, facts));
+    })
+    .await?;
+    Order::new(columns).sort(found).await
+}
+
+/// Gives all that was found, in the order of the mailbox, to `take`: what the mailbox knows and, if
+/// they are wanted, the facts; there are none of what was expunged long ago.
+pub(super) async fn each_message(
+    found: &[Found],
+    needs_facts: bool,
+    cx: &mut Session,
+    mut take: impl FnMut(&Row, Option<Arc<Facts>>),
+) -> Result<(), Refusal> {
+    let selection = cx.state.selection()?;
+    let account = selection.owner().clone();
+    let uids: UidSet = found.iter().map(|found| found.uid).collect();
+    let mut rows = selection.rows(&uids);
     let mut batch = Vec::with_capacity(BATCH);
     while rows.next_batch(BATCH, &mut batch) {
-        let facts = match needs_facts {
-            true => {
-                let ids: Vec<_> = batch.iter().map(|(_, row)| row.email).collect();
-                account.facts(&ids).await?
-            }
-            false => Vec::new(),
-        };
-        for (at, (_, row)) in batch.iter().enumerate() {
-            let facts = facts.get(at).and_then(Option::as_deref);
-            columns
-                .iter_mut()
-                .for_each(|column| column.push(row, facts));
+        let mut facts = Vec::new();
+        if needs_facts {
+            let ids: Vec<_> = batch.iter().map(|(_, row)| row.email).collect();
+            facts = account.facts(&ids).await?;
+        }
+        let facts = facts.into_iter().chain(std::iter::repeat(None));
+        for ((_, row), facts) in batch.iter().zip(facts) {
+            take(row, facts);
         }
         tokio::task::coop::consume_budget().await;
     }
-    Order::new(columns).sort(found).await
+    Ok(())
 }
