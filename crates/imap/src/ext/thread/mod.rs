@@ -8,10 +8,11 @@ mod subject;
 
 use super::sort::{each_message, search_criteria, sent_date};
 use super::*;
-use crate::cmd::search::Criteria;
+use crate::cmd::search::{Criteria, Found};
 use crate::view::MAX_PENDING;
-use forest::Forest;
+use forest::{Forest, Piece};
 use mail::{Facts, MailError, MailErrorKind, Text};
+use net::Wire;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -105,25 +106,7 @@ impl Run for Thread {
             search,
         } = *self;
         let found = search.find(cx).await?;
-        let collation = cx.comparator.collation;
-        let mut members = Vec::with_capacity(found.len());
-        let mut subjects: HashMap<Vec<u8>, Subject> = HashMap::from([(Vec::new(), Subject::EMPTY)]);
-        each_message(&found, true, cx, |row, facts| {
-            let text = facts
-                .as_ref()
-                .map_or("", |facts| facts.text(Text::BaseSubject));
-            let mut key = Vec::new();
-            collation.sort_key(text, &mut key);
-            let next = Subject(u32::try_from(subjects.len()).unwrap_or(u32::MAX));
-            members.push(Member {
-                sent: sent_date(row, facts.as_deref()),
-                arrived: row.internal_date,
-                subject: *subjects.entry(key).or_insert(next),
-                facts,
-            });
-        })
-        .await?;
-        drop(subjects);
+        let members = members(&found, cx).await?;
         let forest = match members.len() < OFFLOAD {
             true => algorithm(&members),
             false => tokio::task::spawn_blocking(move || algorithm(&members))
@@ -132,26 +115,56 @@ impl Run for Thread {
                     MailError::new(MailErrorKind::Unavailable, "threading the messages failed")
                 })?,
         };
-        cx.wire.buffer().raw(b"* THREAD");
-        let mut pieces = forest.pieces();
-        if !forest.is_empty() {
-            cx.wire.buffer().raw(b" ");
-        }
-        while let Some(piece) = pieces.next(&forest) {
-            let out = cx.wire.buffer();
-            match piece {
-                forest::Piece::Open => out.raw(b"("),
-                forest::Piece::Close => out.raw(b")"),
-                forest::Piece::Space => out.raw(b" "),
-                forest::Piece::Message(at) => match found.get(at) {
-                    Some(found) if uid => out.num(found.uid.get()),
-                    Some(found) => out.num(found.seq.get()),
-                    None => out,
-                },
-            };
-            cx.wire.flush_if_over(MAX_PENDING).await?;
-        }
-        cx.wire.buffer().crlf();
+        tell(&forest, &found, uid, &mut cx.wire).await?;
         Done::ok("threaded")
     }
+}
+
+/// What the algorithms look at, in the order of the mailbox.
+async fn members(found: &[Found], cx: &mut Session) -> Result<Vec<Member>, Refusal> {
+    let collation = cx.comparator.collation;
+    let mut members = Vec::with_capacity(found.len());
+    let mut subjects = HashMap::from([(Vec::new(), Subject::EMPTY)]);
+    each_message(found, true, cx, |row, facts| {
+        let text = facts
+            .as_ref()
+            .map_or("", |facts| facts.text(Text::BaseSubject));
+        let mut key = Vec::new();
+        collation.sort_key(text, &mut key);
+        let next = Subject(u32::try_from(subjects.len()).unwrap_or(u32::MAX));
+        members.push(Member {
+            sent: sent_date(row, facts.as_deref()),
+            arrived: row.internal_date,
+            subject: *subjects.entry(key).or_insert(next),
+            facts,
+        });
+    })
+    .await?;
+    Ok(members)
+}
+
+/// `thread-data = "THREAD" [SP 1*thread-list]`
+async fn tell(forest: &Forest, found: &[Found], uid: bool, wire: &mut Wire) -> Result<(), Refusal> {
+    let begin: &[u8] = match forest.is_empty() {
+        true => b"* THREAD",
+        false => b"* THREAD ",
+    };
+    wire.buffer().raw(begin);
+    let mut pieces = forest.pieces();
+    while let Some(piece) = pieces.next(forest) {
+        let out = wire.buffer();
+        match piece {
+            Piece::Open => out.raw(b"("),
+            Piece::Close => out.raw(b")"),
+            Piece::Space => out.raw(b" "),
+            Piece::Message(at) => match found.get(at) {
+                Some(found) if uid => out.num(found.uid.get()),
+                Some(found) => out.num(found.seq.get()),
+                None => out,
+            },
+        };
+        wire.flush_if_over(MAX_PENDING).await?;
+    }
+    wire.buffer().crlf();
+    Ok(())
 }
