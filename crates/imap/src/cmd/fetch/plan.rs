@@ -85,8 +85,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// `uid`: the uid is answered whether or not it was asked for (UID FETCH). `modseq`: MODSEQ is answered whether or not it was asked for
-    /// (CHANGEDSINCE).
+    /// `uid`: the uid is answered whether or not it was asked for (UID FETCH). `modseq`: MODSEQ is
+    /// answered whether or not it was asked for (CHANGEDSINCE).
     pub(crate) fn new(asked: Vec<Box<dyn Item>>, uid: bool, modseq: bool) -> Self {
         let mut items: Vec<Box<dyn Item>> = Vec::with_capacity(asked.len() + 2);
         // RFC 9051 6.4.9: UID FETCH answers the uid, asked for or not.

@@ -127,9 +127,9 @@ impl Answer<'_> {
         }
     }
 
-    /// Whether the answer is about some of what was found: RFC 5182 2.4, RFC 4731 3.2, RFC 9394 3.2:
-    /// MIN, MAX and PARTIAL without ALL and COUNT. Then what is saved, and the largest modification
-    /// sequence, are theirs.
+    /// Whether the answer is about some of what was found: MIN, MAX and PARTIAL without ALL and
+    /// COUNT. Then what is saved, and the largest modification sequence, are theirs (RFC 5182 2.4,
+    /// RFC 4731 3.2, RFC 9394 3.2).
     fn tells_less(options: &Options) -> bool {
         let some = options.min || options.max || options.partial.is_some();
         some && !options.all && !options.count
