@@ -214,7 +214,7 @@ mod tests {
             ),
             ("Éa <é@b>", address("é", "Éa")),
             ("\"\" <a@b>", address("a", "a@b")),
-            // RFC 3501 7.4.2: the start of a group has its name in place of the mailbox, and no host.
+            // RFC 3501 7.4.2: the start of a group has no host; its name stands for the mailbox.
             ("Friends: a@b;", address("Friends", "Friends")),
             ("a@b (Joe)", address("a", "Joe")),
         ] {
