@@ -8,6 +8,7 @@ mod blob;
 mod flags;
 mod ids;
 mod name;
+mod rights;
 mod role;
 mod uidset;
 
@@ -15,5 +16,6 @@ pub use blob::BlobHash;
 pub use flags::{FlagOp, Flags, InvalidKeyword, Keyword};
 pub use ids::{AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid, UidValidity};
 pub use name::{InvalidName, MailboxName, SEPARATOR};
+pub use rights::Rights;
 pub use role::Role;
 pub use uidset::UidSet;

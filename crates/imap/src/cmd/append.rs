@@ -49,7 +49,9 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Append {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let Place { account, id, name } = cx.destination(&self.to)?;
+        let Place {
+            account, id, name, ..
+        } = cx.destination(&self.to).await?;
         if self.message.is_empty() {
             return Err(Refusal::no(Code::CANNOT, "a message cannot be empty"));
         }

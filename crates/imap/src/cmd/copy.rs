@@ -37,7 +37,7 @@ pub(crate) fn set_and_mailbox(c: &mut Cursor<'_>, uid: bool) -> Parsed<(MessageS
 impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
-        let to = cx.destination(&self.to)?;
+        let to = cx.destination(&self.to).await?;
         let selection = cx.state.selection()?;
         let copied = to
             .account

@@ -51,14 +51,18 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Create {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let Site { account, name } = cx.site(&self.mailbox)?;
+        let Site {
+            account,
+            name,
+            shown,
+        } = cx.site(&self.mailbox).await?;
         let role = role(&self.uses)?;
         if role.is_some_and(|role| account.tree().with_role(role).is_some()) {
             return Err(Refusal::no(USEATTR, "another mailbox has that use"));
         }
         let id = account.create(&name, role).await?;
         let id = mailbox_id(account.id(), id);
-        cx.caused(&name);
+        cx.caused(&shown);
         Done::with(Code::MailboxId(id), "mailbox created")
     }
 }

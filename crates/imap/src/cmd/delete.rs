@@ -24,10 +24,14 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Delete {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let Site { account, name } = cx.site(&self.0)?;
+        let Site {
+            account,
+            name,
+            shown,
+        } = cx.site(&self.0).await?;
         let id = account.tree().find(&name).map(|folder| folder.id);
         account.delete(&name).await?;
-        cx.caused(&name);
+        cx.caused(&shown);
         // Who deletes the mailbox it has open knows where it stands: it is sent back instead of
         // away.
         if let State::Selected(_, selection) = &cx.state

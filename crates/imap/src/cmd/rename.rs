@@ -31,10 +31,10 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Rename {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let (from, to) = (cx.site(&self.from)?, cx.site(&self.to)?);
+        let (from, to) = (cx.site(&self.from).await?, cx.site(&self.to).await?);
         from.account.rename(&from.name, &to.name).await?;
-        cx.caused(&from.name);
-        cx.caused(&to.name);
+        cx.caused(&from.shown);
+        cx.caused(&to.shown);
         Done::ok("mailbox renamed")
     }
 }

@@ -6,7 +6,7 @@ use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
 use crate::view::Selection;
-use types::{Flags, Uid, UidSet};
+use types::{Flags, Rights, Uid, UidSet};
 
 /// `select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]`.
 pub(crate) static SELECT: Spec = Spec {
@@ -164,7 +164,7 @@ impl Run for Select {
         }
         let Place {
             account: owner, id, ..
-        } = cx.place(&self.mailbox)?;
+        } = cx.place(&self.mailbox, Rights::READ).await?;
         if self.condstore {
             cx.enabled.condstore = true;
         }

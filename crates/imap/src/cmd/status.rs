@@ -7,7 +7,7 @@ use crate::session::Place;
 use crate::spec::{Status, StatusItem};
 use bytes::BytesMut;
 use mail::Account;
-use types::{MailboxId, MailboxName};
+use types::{MailboxId, MailboxName, Rights};
 
 /// `status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"`.
 pub(crate) static SPEC: Spec = Spec {
@@ -108,11 +108,13 @@ fn write(name: &MailboxName, status: &Status<'_>, items: &[&StatusItem], out: &m
 #[async_trait]
 impl Run for StatusCommand {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let Place { account, id, name } = cx.place(&self.mailbox)?;
+        let Place {
+            account, id, shown, ..
+        } = cx.place(&self.mailbox, Rights::READ).await?;
         if self.items.iter().any(|item| item.enables_condstore) {
             cx.enable_condstore();
         }
-        tell(&name, &account, id, &self.items, cx.wire.buffer()).await?;
+        tell(&shown, &account, id, &self.items, cx.wire.buffer()).await?;
         Done::ok("that is all")
     }
 }

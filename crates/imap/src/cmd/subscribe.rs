@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::grammar::mailbox::RawName;
-use crate::session::Site;
 
 /// `subscribe = "SUBSCRIBE" SP mailbox`.
 pub(crate) static SUBSCRIBE: Spec = Spec {
@@ -40,8 +39,10 @@ fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Subscribe {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        // RFC 9051 6.3.7: the name need not exist, and its subscription outlives the mailbox.
-        let Site { account, name } = cx.site(&self.mailbox)?;
+        // RFC 9051 6.3.7: the name need not exist, and its subscription outlives the mailbox. It is
+        // the client's own, whoever owns the mailbox.
+        let name = self.mailbox.name?;
+        let account = cx.state.account()?.clone();
         account.subscribe(&name, self.subscribed).await?;
         cx.caused(&name);
         Done::ok(if self.subscribed {

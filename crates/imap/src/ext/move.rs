@@ -37,7 +37,7 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
 impl Run for Move {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
-        let to = cx.destination(&self.to)?;
+        let to = cx.destination(&self.to).await?;
         let selection = cx.state.selection()?;
         let moved = to
             .account

@@ -226,10 +226,10 @@ impl Run for GetQuota {
 impl Run for GetQuotaRoot {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9208 4.1.2: the mailbox need not exist.
-        let Site { account, name } = cx.site(&self.mailbox)?;
+        let Site { account, shown, .. } = cx.site(&self.mailbox).await?;
         let root = root_of(&account).await?;
         let out = cx.wire.buffer();
-        out.raw(b"* QUOTAROOT ").mailbox(&name);
+        out.raw(b"* QUOTAROOT ").mailbox(&shown);
         out.raw(b" ").string(root.as_bytes()).crlf();
         write_quota(&root, &account.usage(), out);
         Done::ok("that is all")

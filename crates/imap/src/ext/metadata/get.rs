@@ -108,7 +108,7 @@ impl Run for GetMetadata {
             options,
             entries,
         } = *self;
-        let object = subject.find(cx)?;
+        let object = subject.find(cx).await?;
         let mut values = Values::new();
         for entry in entries {
             match options.depth {
@@ -202,9 +202,11 @@ fn computed(
 ) -> Result<Option<Option<Bytes>>, Refusal> {
     Ok(match object {
         // RFC 6154 4: the attribute as LIST has it.
-        Object::Mailbox { account, name, .. } if entry.is(Scope::Private, SPECIAL_USE) => {
+        Object::Mailbox { account, id, .. } if entry.is(Scope::Private, SPECIAL_USE) => {
             let tree = account.tree();
-            let role = tree.find(name).and_then(|folder| folder.role);
+            let name = account.name_of(*id);
+            let folder = name.and_then(|name| tree.find(&name).cloned());
+            let role = folder.and_then(|folder| folder.role);
             Some(role.map(|role| format!("\\{}", role.name()).into()))
         }
         Object::Server if entry.is(Scope::Shared, ADMIN) => {

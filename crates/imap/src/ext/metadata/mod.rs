@@ -14,7 +14,7 @@ use super::*;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
 use mail::Account;
-use types::{MailboxId, MailboxName};
+use types::{MailboxId, MailboxName, Rights};
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 5464",
@@ -54,6 +54,7 @@ pub(crate) enum Object {
     Mailbox {
         account: Account,
         id: MailboxId,
+        /// The name the client knows it by.
         name: MailboxName,
     },
 }
@@ -67,12 +68,19 @@ impl Subject {
 
     /// # Errors
     /// RFC 5464 3.3: no such mailbox, or not enough rights.
-    fn find(self, cx: &Session) -> Result<Object, Refusal> {
+    async fn find(self, cx: &Session) -> Result<Object, Refusal> {
         let Self::Mailbox(raw) = self else {
             return Ok(Object::Server);
         };
-        let Place { account, id, name } = cx.place(&raw)?;
-        Ok(Object::Mailbox { account, id, name })
+        // RFC 5464 3.3: and any of r, s, w, i, p, which the engine asks for.
+        let Place {
+            account, id, shown, ..
+        } = cx.place(&raw, Rights::LOOKUP).await?;
+        Ok(Object::Mailbox {
+            account,
+            id,
+            name: shown,
+        })
     }
 }
 

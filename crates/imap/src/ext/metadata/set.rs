@@ -53,7 +53,7 @@ fn value(c: &mut Cursor<'_>) -> Parsed<Option<Bytes>> {
 impl Run for SetMetadata {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self { subject, values } = *self;
-        let object = subject.find(cx)?;
+        let object = subject.find(cx).await?;
         let size = |(_, value): &(Entry, Option<Bytes>)| value.as_ref().map_or(0, Bytes::len);
         if values.iter().map(size).any(|size| size > MAX_ANNOTATION) {
             let code = Code::Metadata("MAXSIZE", MAX_ANNOTATION as u64);
