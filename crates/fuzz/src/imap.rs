@@ -140,11 +140,13 @@ pub fn sets(data: &[u8]) {
     }
 }
 
-/// The keys and options of SEARCH.
+/// The keys and options of SEARCH, and of what is searched like it.
 pub fn search(data: &[u8]) {
     let command = command(data);
-    let spec = registry::find(b"SEARCH").expect("the command exists");
-    for uid in [false, true] {
-        let _ = (spec.parse)(&mut Cursor::new(&command), uid).is_ok();
+    for name in [b"SEARCH".as_slice(), b"SORT", b"THREAD"] {
+        let spec = registry::find(name).expect("the command exists");
+        for uid in [false, true] {
+            let _ = (spec.parse)(&mut Cursor::new(&command), uid).is_ok();
+        }
     }
 }

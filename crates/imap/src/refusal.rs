@@ -42,6 +42,8 @@ pub enum Code {
     MailboxId(String),
     /// The events NOTIFY knows (RFC 5465 8).
     BadEvent(String),
+    /// The stored search that is not there (RFC 5466 3.1).
+    UndefinedFilter(String),
     /// METADATA with a word and a number of octets (RFC 5464 5).
     Metadata(&'static str, u64),
     /// What this server can, now (RFC 9051 7.1); the list without its first word.
@@ -79,6 +81,7 @@ impl Code {
             Self::Modified(set) => out.raw(b"MODIFIED ").text(set),
             Self::MailboxId(id) => out.raw(b"MAILBOXID (").text(id).raw(b")"),
             Self::BadEvent(names) => out.raw(b"BADEVENT (").text(names).raw(b")"),
+            Self::UndefinedFilter(name) => out.raw(b"UNDEFINED-FILTER ").text(name),
             Self::Metadata(word, octets) => out.raw(b"METADATA ").text(word).raw(b" ").num(*octets),
             Self::Capability(list) => out.raw(b"CAPABILITY ").text(list),
         };

@@ -5,6 +5,7 @@ pub(crate) mod comparator;
 pub(crate) mod compress;
 pub(crate) mod condstore;
 pub(crate) mod enable;
+pub(crate) mod filters;
 pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod metadata;

@@ -1,5 +1,6 @@
 //! What a search key is, and what it can look at.
 
+use crate::ext::filters::FilterName;
 use crate::refusal::Refusal;
 use crate::view::Selection;
 use bytes::Bytes;
@@ -12,7 +13,8 @@ pub trait Key: Send + Sync {
     /// What must be loaded of a message before the key can always be decided.
     fn cost(&self) -> Cost;
 
-    /// Takes in what depends on the mailbox and the moment; called once, before any test.
+    /// Takes in what depends on the mailbox and the moment; called before any test, for each
+    /// mailbox that is searched.
     ///
     /// # Errors
     /// A sequence number beyond the last message.
@@ -40,6 +42,12 @@ pub trait Key: Send + Sync {
     /// Whether the key names sequence numbers.
     fn is_by_number(&self) -> bool {
         false
+    }
+
+    /// The stored search this key stands for (RFC 5466); it is put in place of it before anything
+    /// else is asked.
+    fn refers_to(&self) -> Option<&FilterName> {
+        None
     }
 }
 

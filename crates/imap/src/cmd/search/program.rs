@@ -9,7 +9,7 @@ use crate::view::{Rows, Selection};
 use types::{Uid, UidSet};
 
 /// Keys of one SEARCH.
-const MAX_KEYS: usize = 2048;
+pub(crate) const MAX_KEYS: usize = 2048;
 /// How deeply AND, OR and NOT may alternate; chains of one kind count once.
 const MAX_DEPTH: u32 = 64;
 
@@ -133,7 +133,7 @@ impl Query {
     }
 
     /// The recursions below are as deep as this allows; this one counts on a stack of its own.
-    fn check_depth(&self) -> Parsed<()> {
+    pub(crate) fn check_depth(&self) -> Parsed<()> {
         let mut waiting = vec![(self, 0)];
         while let Some((query, depth)) = waiting.pop() {
             if depth > MAX_DEPTH {
@@ -148,6 +148,34 @@ impl Query {
             }
         }
         Ok(())
+    }
+
+    /// The same with other queries in place of the keys.
+    ///
+    /// # Errors
+    /// The first that `with` gives.
+    pub(crate) fn replace(
+        self,
+        with: &mut dyn FnMut(Box<dyn Key>) -> Result<Self, Refusal>,
+    ) -> Result<Self, Refusal> {
+        Ok(match self {
+            Self::Key(key) => with(key)?,
+            Self::Not(inner) => Self::not(inner.replace(with)?),
+            Self::And(all) => {
+                let all: Result<_, _> = all.into_iter().map(|one| one.replace(with)).collect();
+                Self::and(all?)
+            }
+            Self::Or(all) => {
+                let mut flat = Vec::with_capacity(all.len());
+                for one in all {
+                    match one.replace(with)? {
+                        Self::Or(more) => flat.extend(more),
+                        one => flat.push(one),
+                    }
+                }
+                Self::Or(flat)
+            }
+        })
     }
 
     /// Binds all keys, and puts those first that cost least.
@@ -190,6 +218,15 @@ impl Query {
             Self::Key(key) => such(&**key),
             Self::Not(inner) => inner.any(such),
             Self::And(all) | Self::Or(all) => all.iter().any(|query| query.any(such)),
+        }
+    }
+
+    /// Calls `f` with all keys.
+    pub(crate) fn each(&self, f: &mut dyn FnMut(&dyn Key)) {
+        match self {
+            Self::Key(key) => f(&**key),
+            Self::Not(inner) => inner.each(f),
+            Self::And(all) | Self::Or(all) => all.iter().for_each(|query| query.each(f)),
         }
     }
 

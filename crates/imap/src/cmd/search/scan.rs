@@ -3,8 +3,10 @@
 
 use super::key::{Candidate, Content, Cost};
 use super::program::Query;
-use crate::refusal::Refusal;
+use crate::grammar::Emit;
+use crate::refusal::{Code, Refusal};
 use crate::view::{MsgSeq, Rows};
+use bytes::BytesMut;
 use mail::{Account, Email, MailError, MailErrorKind, Row};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,6 +40,17 @@ pub(crate) struct Results {
     pub(crate) unreadable: usize,
 }
 
+impl Results {
+    /// RFC 3501 7.1.2: an untagged NO warns, and the command may still succeed.
+    pub(crate) fn warn(&self, out: &mut BytesMut) {
+        if self.unreadable > 0 {
+            out.raw(b"* NO ");
+            Code::Word("CONTACTADMIN").write(out);
+            out.raw(b"some messages cannot be read and were not searched\r\n");
+        }
+    }
+}
+
 /// A message not decided yet.
 struct Undecided {
     seq: MsgSeq,
@@ -62,10 +75,10 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Among `rows`, by a query that is bound.
-    pub(crate) fn new(query: Query, account: Account, rows: Rows) -> Self {
+    pub(crate) fn new(query: Arc<Query>, account: Account, rows: Rows) -> Self {
         Self {
             cost: query.cost(),
-            query: Arc::new(query),
+            query,
             account,
             rows,
             is_last_row_read: false,

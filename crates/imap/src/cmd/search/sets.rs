@@ -56,9 +56,8 @@ fn modseq(c: &mut Cursor<'_>, _: &Charset) -> Parsed<Box<dyn Key>> {
         c.sp()?;
     }
     let from = c.number64()?;
-    Ok(Box::new(ModSeq {
-        after: from.saturating_sub(1),
-    }))
+    let than = from.saturating_sub(1);
+    Ok(Box::new(ModSeq { than, after: than }))
 }
 
 struct All;
@@ -111,6 +110,9 @@ impl Key for Set {
 }
 
 struct ModSeq {
+    /// As the client said it.
+    than: u64,
+    /// What that means in the mailbox.
     after: u64,
 }
 
@@ -120,7 +122,7 @@ impl Key for ModSeq {
     }
 
     fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
-        self.after = to.selection.mailbox().effective_since(self.after);
+        self.after = to.selection.mailbox().effective_since(self.than);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cmd::create;
+use crate::ext::filters;
 use bytes::Bytes;
 use mail::{Annotation, MAX_ANNOTATION, MailErrorKind};
 use types::Role;
@@ -89,6 +90,11 @@ async fn set_server(
     {
         // RFC 5464 6.2.2: this entry is always read-only.
         return Err(Refusal::no(Code::CANNOT, "the settings say this"));
+    }
+    for (entry, value) in &values {
+        if let Some(value) = value {
+            filters::check(entry, value)?;
+        }
     }
     let shared = values.iter().filter(|(e, _)| e.scope == Scope::Shared);
     let shared = shared.count();

@@ -5,7 +5,7 @@ mod keys;
 mod order;
 
 use super::*;
-use crate::cmd::search::{Answer, Criteria, Found, Options, forget_if_refused};
+use crate::cmd::search::{Answer, Criteria, Finder, Found, Options, forget_if_refused};
 use keys::Criterion;
 pub(super) use keys::sent_date;
 use mail::{Facts, Row};
@@ -62,7 +62,6 @@ static SPEC: Spec = Spec {
 const BATCH: usize = 1024;
 
 struct Sort {
-    uid: bool,
     /// `None`: the answer is SORT, otherwise ESEARCH.
     options: Option<Options>,
     criteria: Vec<Criterion>,
@@ -75,7 +74,6 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     let criteria = keys::parse(c)?;
     c.sp()?;
     Ok(Box::new(Sort {
-        uid,
         options,
         criteria,
         search: search_criteria(c, uid)?,
@@ -92,21 +90,29 @@ pub(super) fn search_criteria(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria>
 #[async_trait]
 impl Run for Sort {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let modseq = self.search.asks_modseq();
         let options = self.options.as_ref();
-        let mut found = self.search.find(cx).await;
-        if let Ok(all) = found {
-            found = in_order(all, &self.criteria, cx).await;
-        }
+        let found = find(self.search, &self.criteria, cx).await;
         forget_if_refused(options, &found, cx);
+        let (finder, found) = found?;
         let answer = Answer {
-            found: &found?,
-            uid: self.uid,
-            modseq,
+            found: &found,
+            uid: finder.is_uid(),
+            modseq: finder.asks_modseq(),
         };
         answer.give(b"SORT", options, cx).await?;
         Done::ok("sorted")
     }
+}
+
+/// Searches, and puts what was found into order.
+async fn find(
+    search: Criteria,
+    criteria: &[Criterion],
+    cx: &mut Session,
+) -> Result<(Finder, Vec<Found>), Refusal> {
+    let (finder, results) = search.find(cx).await?;
+    let found = in_order(results.messages, criteria, cx).await?;
+    Ok((finder, found))
 }
 
 /// Puts what was found, which is in the order of the mailbox, into that of `criteria`.

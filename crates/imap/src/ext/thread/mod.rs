@@ -105,7 +105,8 @@ impl Run for Thread {
             algorithm,
             search,
         } = *self;
-        let found = search.find(cx).await?;
+        let (_, results) = search.find(cx).await?;
+        let found = results.messages;
         let members = members(&found, cx).await?;
         let forest = match members.len() < OFFLOAD {
             true => algorithm(&members),

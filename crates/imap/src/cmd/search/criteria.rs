@@ -1,0 +1,158 @@
+//! What SEARCH, SORT and THREAD have in common: which messages are looked for.
+
+use super::key::Binding;
+use super::program::{self, Query};
+use super::scan::{Results, Scan};
+use super::{Code, Cursor, Parsed, Refusal, Session};
+use crate::ext::filters;
+use crate::view::Selection;
+use message::Collation;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The charset of the strings in a SEARCH.
+pub struct Charset(Vec<u8>);
+
+impl Charset {
+    /// What strings are in when nothing is said of it.
+    // RFC 3501 6.4.4 says US-ASCII; clients send UTF-8 all the same.
+    pub(crate) fn default() -> Self {
+        Self(b"US-ASCII".to_vec())
+    }
+
+    /// What stored searches are in (RFC 5466 3.2).
+    pub(crate) fn utf8() -> Self {
+        Self(b"UTF-8".to_vec())
+    }
+
+    fn is_known(&self) -> bool {
+        self.decode(b"").is_some()
+    }
+
+    /// Whether it is UTF-8 or a part of that.
+    pub(crate) fn is_utf8(&self) -> bool {
+        let names: [&[u8]; 2] = [b"UTF-8", b"US-ASCII"];
+        names.iter().any(|name| self.0.eq_ignore_ascii_case(name))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<String> {
+        message::decode_labelled(bytes, &self.0).map(std::borrow::Cow::into_owned)
+    }
+
+    /// A string of the client.
+    pub(crate) fn string(&self, c: &mut Cursor<'_>) -> Parsed<String> {
+        c.sp()?;
+        // An unknown charset refuses the whole command later.
+        Ok(self.decode(&c.astring()?).unwrap_or_default())
+    }
+}
+
+/// RFC 3501 7.1: what this server can decode, as far as anyone asks.
+pub(crate) const BADCHARSET: Code =
+    Code::Word("BADCHARSET (UTF-8 US-ASCII ISO-8859-1 WINDOWS-1252)");
+
+/// What the client looks for, as it was written.
+pub(crate) struct Criteria {
+    uid: bool,
+    charset: Charset,
+    query: Query,
+}
+
+impl Criteria {
+    /// `search-key *(SP search-key)` behind the name of a charset, `None` when it is not said.
+    pub(crate) fn parse(c: &mut Cursor<'_>, charset: Option<Vec<u8>>, uid: bool) -> Parsed<Self> {
+        let charset = charset.map_or_else(Charset::default, Charset);
+        Ok(Self {
+            uid,
+            query: program::parse(c, &charset)?,
+            charset,
+        })
+    }
+
+    /// Puts in what depends on the session.
+    ///
+    /// # Errors
+    /// An unknown charset, a filter that is not there, the store.
+    pub(crate) async fn ready(self, cx: &mut Session) -> Result<Finder, Refusal> {
+        let query = filters::put_in(self.query, &self.charset, cx).await?;
+        if !self.charset.is_known() {
+            return Err(Refusal::no(BADCHARSET, "unknown charset"));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let finder = Finder {
+            uid: self.uid,
+            query: Arc::new(query),
+            collation: cx.comparator.collation,
+            now: now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),
+        };
+        // RFC 7162 3.1: searching for MODSEQ is a CONDSTORE enabling command.
+        if finder.asks_modseq() {
+            cx.enable_condstore();
+        }
+        Ok(finder)
+    }
+
+    /// The messages of the selected mailbox that match.
+    ///
+    /// # Errors
+    /// Those of [`Self::ready`] and [`Finder::find`].
+    pub(crate) async fn find(self, cx: &mut Session) -> Result<(Finder, Results), Refusal> {
+        let mut finder = self.ready(cx).await?;
+        let results = finder.find(cx).await?;
+        Ok((finder, results))
+    }
+}
+
+/// What is looked for, ready to be looked for in mailboxes one after the other.
+pub(crate) struct Finder {
+    uid: bool,
+    query: Arc<Query>,
+    collation: Collation,
+    now: i64,
+}
+
+impl Finder {
+    /// Whether the client wants uids.
+    pub(crate) fn is_uid(&self) -> bool {
+        self.uid
+    }
+
+    /// Whether MODSEQ is among the keys (RFC 7162 3.1.5).
+    pub(crate) fn asks_modseq(&self) -> bool {
+        self.query.any(&|key| key.is_modseq())
+    }
+
+    /// The messages of the selected mailbox that match, in its order; the client is warned when
+    /// some could not be read.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message, the store.
+    pub(crate) async fn find(&mut self, cx: &mut Session) -> Result<Results, Refusal> {
+        let selection = cx.state.selection()?;
+        // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
+        if self.uid && self.query.any(&|key| key.is_by_number()) {
+            selection.hold_expunges();
+        }
+        let results = self.scan(selection)?.run().await?;
+        results.warn(cx.wire.buffer());
+        Ok(results)
+    }
+
+    /// A search in a mailbox.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message.
+    pub(crate) fn scan(&mut self, selection: &Selection) -> Result<Scan, Refusal> {
+        let rows = self.query.candidates(selection)?;
+        // Nobody else has it: a search that was given up has taken the command with it.
+        let query = Arc::get_mut(&mut self.query).ok_or(Refusal::Bye("a search still runs"))?;
+        query.bind(&Binding {
+            selection,
+            view: rows.view(),
+            collation: self.collation,
+            now: self.now,
+        })?;
+        let account = selection.owner().clone();
+        Ok(Scan::new(Arc::clone(&self.query), account, rows))
+    }
+}
