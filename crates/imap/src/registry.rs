@@ -39,6 +39,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::context::SEARCH,
+    &ext::context::SORT,
     &ext::thread::EXTENSION,
     &ext::thread::REFS,
     &ext::objectid::EXTENSION,

@@ -4,6 +4,7 @@ pub(crate) mod appendlimit;
 pub(crate) mod comparator;
 pub(crate) mod compress;
 pub(crate) mod condstore;
+pub(crate) mod context;
 pub(crate) mod enable;
 pub(crate) mod filters;
 pub(crate) mod id;

@@ -11,6 +11,7 @@ mod tell;
 pub use rows::Rows;
 pub use tell::begin_fetch;
 
+use crate::ext::context::Contexts;
 use crate::grammar::{Bound, MessageSet, SequenceSet};
 use crate::refusal::{Code, Refusal};
 use mail::{Account, Selected, View};
@@ -23,7 +24,7 @@ use types::{Flags, Uid, UidSet};
 pub const MAX_PENDING: usize = 64 << 10;
 
 /// Ranges of uids a saved search result may have: one MiB per session.
-const MAX_SAVED: usize = 128 << 10;
+pub(crate) const MAX_SAVED: usize = 128 << 10;
 
 /// A message sequence number: the position of a message among those the client knows, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,6 +99,8 @@ pub struct Selection {
     held_back: bool,
     /// What `$` stands for (RFC 5182): messages the client knows.
     saved: UidSet,
+    /// The searches that are kept up to date (RFC 5267).
+    contexts: Contexts,
 }
 
 impl Selection {
@@ -119,6 +122,7 @@ impl Selection {
             news: UidSet::new(),
             held_back: false,
             saved: UidSet::new(),
+            contexts: Contexts::default(),
         };
         this.claim_recent();
         this
@@ -152,6 +156,21 @@ impl Selection {
     /// The new messages told since the last time, if that is of interest.
     pub fn take_news(&mut self) -> UidSet {
         std::mem::take(&mut self.news)
+    }
+
+    /// The searches that are kept up to date.
+    pub(crate) fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn contexts_mut(&mut self) -> &mut Contexts {
+        &mut self.contexts
+    }
+
+    /// The number of a message the client knows.
+    pub fn number(&self, uid: Uid) -> Option<MsgSeq> {
+        self.told.index_of(uid).map(MsgSeq::at)
     }
 
     /// How many messages are `\Recent`.
@@ -304,6 +323,15 @@ impl Selection {
     /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their
     /// newest flags. Messages expunged meanwhile are still there.
     pub fn rows(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, self.mailbox.view())
+    }
+
+    /// The same with the flags the client knows.
+    pub fn rows_as_told(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, Arc::clone(&self.told))
+    }
+
+    fn rows_of(&self, uids: &UidSet, latest: Arc<View>) -> Rows {
         let positions = uids
             .ranges()
             .map(|range| self.span(range))
@@ -311,7 +339,7 @@ impl Selection {
             .collect();
         Rows::new(
             Arc::clone(&self.told),
-            self.mailbox.view(),
+            latest,
             self.recent.clone(),
             positions,
         )

@@ -7,6 +7,7 @@ use crate::refusal::Refusal;
 use crate::spec::{Capability, Extension};
 use mail::Row;
 use std::cmp::Ordering;
+use types::UidSet;
 
 /// RFC 5032: OLDER and YOUNGER.
 pub(crate) static WITHIN: Extension = Extension {
@@ -148,6 +149,9 @@ impl Key for Sent {
     }
 }
 
+/// How often ages are looked at anew where results are kept up to date, in seconds.
+const PERIOD: i64 = 60;
+
 struct Age {
     interval: i64,
     side: Ordering,
@@ -162,6 +166,23 @@ impl Key for Age {
     fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
         self.target = to.now - self.interval;
         Ok(())
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+
+    fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        // RFC 5032 2: the evaluation may be periodical.
+        let target = to.now - self.interval;
+        if target < self.target + PERIOD {
+            return;
+        }
+        let passed = self.target..=target;
+        let rows = to.view.rows();
+        let crossing = rows.filter(|row| passed.contains(&row.internal_date));
+        *affected = affected.union(&crossing.map(|row| row.uid).collect());
+        self.target = target;
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {

@@ -22,6 +22,16 @@ pub trait Key: Send + Sync {
         Ok(())
     }
 
+    /// Takes in what has changed since [`Key::bind`] or this beside the messages: time, new uids.
+    /// Adds to `affected` those for which the answer may be another now though they have not
+    /// changed.
+    fn rebind(&mut self, _to: &Binding<'_>, _affected: &mut UidSet) {}
+
+    /// Whether time alone can change what matches.
+    fn is_timed(&self) -> bool {
+        false
+    }
+
     /// Whether the message matches; `None` when that takes more than what is loaded.
     fn test(&self, m: &Candidate<'_>) -> Option<bool>;
 

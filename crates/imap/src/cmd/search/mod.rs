@@ -17,10 +17,11 @@ pub(crate) use criteria::{BADCHARSET, Criteria, Finder};
 pub(crate) use dates::{WITHIN, day};
 pub(crate) use key::{Candidate, Cost, Key};
 pub(crate) use program::{MAX_KEYS, Query, parse as parse_keys};
-pub(crate) use scan::Found;
+pub(crate) use scan::{Found, Results};
 pub(crate) use sets::all;
 
 use super::*;
+use crate::ext::context::{self, Begun};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 /// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
@@ -35,6 +36,7 @@ pub(crate) static SPEC: Spec = Spec {
         "RFC 4466 2.6",
         "RFC 4731 3",
         "RFC 5182 2.1",
+        "RFC 5267 4",
         "RFC 7162 3.1.5",
     ],
     parse,
@@ -89,16 +91,26 @@ pub(crate) fn forget_if_refused<T>(
 #[async_trait]
 impl Run for Search {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let options = self.options.as_ref();
-        let found = self.criteria.find(cx).await;
+        let Self {
+            mut options,
+            criteria,
+        } = *self;
+        let update = options.as_mut().and_then(Options::take_update);
+        context::check_tag(update.as_ref(), cx)?;
+        let options = options.as_ref();
+        let found = criteria.find(cx).await;
         forget_if_refused(options, &found, cx);
         let (finder, results) = found?;
         let answer = Answer {
             found: &results.messages,
             uid: finder.is_uid(),
             modseq: finder.asks_modseq(),
+            source: None,
         };
         answer.give(b"SEARCH", options, cx).await?;
+        if let Some(update) = update {
+            context::begin(update, Begun::new(finder, results, None), cx)?;
+        }
         Done::ok("searched")
     }
 }

@@ -193,6 +193,17 @@ impl Query {
         }
     }
 
+    /// See [`Key::rebind`].
+    pub(crate) fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        match self {
+            Self::Key(key) => key.rebind(to, affected),
+            Self::Not(inner) => inner.rebind(to, affected),
+            Self::And(all) | Self::Or(all) => {
+                all.iter_mut().for_each(|query| query.rebind(to, affected));
+            }
+        }
+    }
+
     /// What deciding may take.
     pub(crate) fn cost(&self) -> Cost {
         match self {

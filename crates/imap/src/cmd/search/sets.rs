@@ -96,6 +96,21 @@ impl Key for Set {
         Ok(())
     }
 
+    fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        // RFC 5267 4.3: sequence numbers mean what they meant when the command came. So does `$`.
+        let MessageSet::Uid(_) = &self.set else {
+            return;
+        };
+        if let Ok(uids) = to.selection.resolve(&self.set) {
+            let changed = self
+                .uids
+                .difference(&uids)
+                .union(&uids.difference(&self.uids));
+            *affected = affected.union(&changed);
+            self.uids = uids;
+        }
+    }
+
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         Some(self.uids.contains(m.row.uid))
     }
