@@ -39,6 +39,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::multisearch::EXTENSION,
     &ext::context::SEARCH,
     &ext::context::SORT,
     &ext::thread::EXTENSION,

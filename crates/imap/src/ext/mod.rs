@@ -11,6 +11,7 @@ pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod metadata;
 pub(crate) mod r#move;
+pub(crate) mod multisearch;
 pub(crate) mod namespace;
 pub(crate) mod notify;
 pub(crate) mod objectid;

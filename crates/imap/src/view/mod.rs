@@ -244,6 +244,32 @@ impl Selection {
         }
     }
 
+    /// The uids a search means. RFC 7377 2: in any search, numbers beyond the last message are no
+    /// error.
+    pub fn resolve_within(&self, set: &MessageSet) -> UidSet {
+        match set {
+            MessageSet::Uid(set) => self.resolve_uids(set),
+            MessageSet::Seq(set) => self.clip_seqs(set),
+            MessageSet::Saved => self.saved.clone(),
+        }
+    }
+
+    fn clip_seqs(&self, set: &SequenceSet) -> UidSet {
+        let exists = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        let number = |bound| match bound {
+            Bound::Number(n) => n.get(),
+            Bound::Last => exists,
+        };
+        let uid = |seq: u32| {
+            let row = self.told.get(seq.checked_sub(1)? as usize)?;
+            Some(row.uid)
+        };
+        UidSet::from_ranges(set.0.iter().filter_map(|&(a, b)| {
+            let (a, b) = (number(a), number(b));
+            Some((uid(a.min(b))?, uid(a.max(b).min(exists))?))
+        }))
+    }
+
     fn resolve_uids(&self, set: &SequenceSet) -> UidSet {
         // RFC 9051 9, seq-number: `*` is the largest uid in use; `n:*` includes it though n be
         // larger.

@@ -72,6 +72,14 @@ impl Options {
         Ok(options)
     }
 
+    /// What is meant when nothing is said: ALL.
+    pub(crate) fn all() -> Self {
+        Self {
+            all: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether the result is to be saved (RFC 5182).
     pub(crate) fn saves(options: Option<&Self>) -> bool {
         options.is_some_and(|options| options.save)
@@ -127,7 +135,9 @@ impl Answer<'_> {
             cx.state.selection()?.save(self.saved(options))?;
         }
         // RFC 5182 1: SAVE alone suppresses the response.
-        if options.tells() || !options.save {
+        // RFC 7377 2.1: nothing about mailboxes in which nothing was found.
+        let is_worth_it = self.source.is_none() || !self.found.is_empty();
+        if is_worth_it && (options.tells() || !options.save) {
             self.esearch(options, &cx.tag, cx.wire.buffer());
         }
         Ok(())

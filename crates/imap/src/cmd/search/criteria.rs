@@ -132,7 +132,7 @@ impl Finder {
     /// some could not be read.
     ///
     /// # Errors
-    /// A sequence number beyond the last message, the store.
+    /// The store.
     pub(crate) async fn find(&mut self, cx: &mut Session) -> Result<Results, Refusal> {
         let selection = cx.state.selection()?;
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
@@ -147,16 +147,16 @@ impl Finder {
     /// A search in a mailbox.
     ///
     /// # Errors
-    /// A sequence number beyond the last message.
+    /// When the last search has not come to its end.
     pub(crate) fn scan(&mut self, selection: &Selection) -> Result<Scan, Refusal> {
-        let rows = self.query.candidates(selection)?;
+        let rows = self.query.candidates(selection);
         let to = Binding {
             selection,
             view: rows.view(),
             collation: self.collation,
             now: self.now,
         };
-        self.query_mut()?.bind(&to)?;
+        self.query_mut()?.bind(&to);
         let account = selection.owner().clone();
         Ok(Scan::new(Arc::clone(&self.query), account, rows))
     }

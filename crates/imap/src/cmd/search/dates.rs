@@ -3,7 +3,6 @@
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Cursor, Parsed, SearchKey};
 use crate::grammar::dates::DAY;
-use crate::refusal::Refusal;
 use crate::spec::{Capability, Extension};
 use mail::Row;
 use std::cmp::Ordering;
@@ -163,9 +162,8 @@ impl Key for Age {
         Cost::Row
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.target = to.now - self.interval;
-        Ok(())
     }
 
     fn is_timed(&self) -> bool {

@@ -24,7 +24,6 @@ use super::*;
 use crate::ext::context::{self, Begun};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
-/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
 pub(crate) static SPEC: Spec = Spec {
     name: "SEARCH",
     uid: UidForm::Also,
@@ -64,14 +63,19 @@ struct Search {
 fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     c.sp()?;
     let options = Options::parse_return(c)?;
+    let criteria = parse_program(c, uid)?;
+    Ok(Box::new(Search { options, criteria }))
+}
+
+/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
+pub(crate) fn parse_program(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria> {
     let mut charset = None;
     if c.eat_word(b"CHARSET") {
         c.sp()?;
         charset = Some(c.astring()?.to_vec());
         c.sp()?;
     }
-    let criteria = Criteria::parse(c, charset, uid)?;
-    Ok(Box::new(Search { options, criteria }))
+    Criteria::parse(c, charset, uid)
 }
 
 /// RFC 5182 2.1: NO to a search whose result was to be saved leaves `$` empty; BAD leaves it as it

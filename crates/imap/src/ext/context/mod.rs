@@ -54,6 +54,9 @@ const MAX_CONTEXTS: usize = 16;
 /// Octets that the sorted contexts of one session take, about.
 const MAX_SORTED: usize = 16 << 20;
 
+/// Why there is no context.
+const TOO_MUCH: &str = "too many results are kept up to date already";
+
 /// What the option UPDATE asks for.
 pub(crate) struct Update {
     /// What is fetched of messages that are new.
@@ -281,7 +284,7 @@ pub(crate) fn begin_sorted(
     cx: &mut Session,
 ) -> Result<(), Refusal> {
     let Some((sorting, keys)) = keys else {
-        refuse(cx);
+        refuse(cx, TOO_MUCH);
         return Ok(());
     };
     let uids = begun.results.messages.iter().map(|found| found.uid);
@@ -293,7 +296,7 @@ fn start(update: Update, begun: Begun, kept: Kept, cx: &mut Session) -> Result<(
     let tag = cx.tag.clone();
     let selection = cx.state.selection()?;
     if selection.contexts().0.len() >= MAX_CONTEXTS || kept.is_too_much() {
-        refuse(cx);
+        refuse(cx, TOO_MUCH);
         return Ok(());
     }
     let context = Context {
@@ -321,8 +324,7 @@ pub(crate) fn weight(key: &[u8]) -> usize {
 }
 
 /// RFC 5267 4.3.1: an untagged NO; everything else the command asks for is done.
-fn refuse(cx: &mut Session) {
-    let text = "too many results are kept up to date already";
+pub(crate) fn refuse(cx: &mut Session, text: &str) {
     write_noupdate(&cx.tag, text, cx.wire.buffer());
 }
 
