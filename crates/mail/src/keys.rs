@@ -157,6 +157,15 @@ pub(crate) fn thread(name: &[u8; 16]) -> Bytes {
     key.into()
 }
 
+/// `d`: a message was delivered, by the day since 1970 and its name.
+pub(crate) fn delivered(day: u32, name: &[u8]) -> Bytes {
+    let mut key = Vec::with_capacity(5 + name.len());
+    key.push(b'd');
+    key.extend_from_slice(&day.to_be_bytes());
+    key.extend_from_slice(name);
+    key.into()
+}
+
 /// `a`: an annotation.
 pub(crate) fn annotation(mailbox: MailboxId, owner: u64, name: &str) -> Bytes {
     with_id(b'a', mailbox.0, &[&owner.to_be_bytes(), name.as_bytes()])

@@ -5,6 +5,7 @@ use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
+use crate::repeats::Once;
 use crate::threads::Threading;
 use crate::{Account, Ingested, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
@@ -60,6 +61,17 @@ impl Account {
         mailbox: MailboxId,
         messages: Vec<NewMessage>,
     ) -> Result<Appended, MailError> {
+        let appended = self.append_once(mailbox, messages, None).await?;
+        appended.ok_or_else(contention)
+    }
+
+    /// [`Self::append`], or `None` when `once` says that it has been done before.
+    pub(crate) async fn append_once(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+        once: Option<Once>,
+    ) -> Result<Option<Appended>, MailError> {
         if messages
             .iter()
             .any(|message| message.prefix.len() > MAX_PREFIX)
@@ -82,6 +94,9 @@ impl Account {
             }
             let threads = account.threads(&messages).await?;
             let mut tx = Transaction::new(account, &mut writer);
+            if !account.is_first(once, &mut tx).await? {
+                return Ok(None);
+            }
             let rows = tx.new_rows(&mut writer, &target, &messages, &threads)?;
             let uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
             let uid_validity = tx.edit(&target).record.uid_validity;
@@ -89,11 +104,11 @@ impl Account {
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
                 pending.shown().await?;
-                return Ok(Appended {
+                return Ok(Some(Appended {
                     uid_validity,
                     uids,
                     modseq,
-                });
+                }));
             }
             account.refresh(&mut writer).await?;
         }

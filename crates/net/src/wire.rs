@@ -54,7 +54,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Why nothing more can be read or written. After all but `TooLong` and `TooLarge` the session is
+/// Why nothing more can be read or written. After all but `TooLong`, `TooLarge` and `NoRoom` the session is
 /// over; `Timeout` and `Shutdown` leave the connection usable for a last line.
 #[derive(Debug)]
 pub enum WireError {
@@ -62,6 +62,8 @@ pub enum WireError {
     TooLong(Excess),
     /// A block over the limit. It has been thrown away up to its end.
     TooLarge,
+    /// A block for which there is no room now. It has been thrown away up to its end.
+    NoRoom,
     /// The peer has closed the connection.
     Eof,
     /// The peer took longer than allowed.
@@ -79,6 +81,7 @@ impl fmt::Display for WireError {
         match self {
             Self::TooLong(_) => f.write_str("line too long"),
             Self::TooLarge => f.write_str("data too large"),
+            Self::NoRoom => f.write_str("no room for the data"),
             Self::Eof => f.write_str("connection closed by peer"),
             Self::Timeout => f.write_str("peer too slow"),
             Self::Gone => f.write_str("peer sends without end"),
@@ -160,7 +163,7 @@ impl Wire {
     /// Cancel safe: nothing read is lost when the future is dropped.
     ///
     /// # Errors
-    /// All but `TooLarge`.
+    /// All but `TooLarge` and `NoRoom`.
     pub async fn line(&mut self, max: usize) -> Result<Bytes, WireError> {
         let deadline = self.deadline(Wait::Command);
         loop {
@@ -205,14 +208,25 @@ impl Wire {
 
     /// A block ended by CRLF "." CRLF, without that end but with its last CRLF, dot-stuffing
     /// removed (RFC 5321 4.5.2). A block over `max` octets is read to its end, then reported as
-    /// `TooLarge`. Not cancel safe. Does not end for a shutdown.
-    pub async fn dot_block(&mut self, max: usize) -> Result<Bytes, WireError> {
+    /// `TooLarge`. `has_room` is asked whenever more of it has come, with the octets held; once it
+    /// says no the rest is read and forgotten, and the block reported as `NoRoom`. Not cancel safe.
+    /// Does not end for a shutdown.
+    pub async fn dot_block(
+        &mut self,
+        max: usize,
+        mut has_room: impl FnMut(usize) -> bool,
+    ) -> Result<Bytes, WireError> {
         let mut block = DotBlock::new(max);
         let mut size = READ_SMALL;
+        let mut over = WireError::TooLarge;
         loop {
+            if !has_room(self.input.buf.len()) {
+                block.give_up();
+                over = WireError::NoRoom;
+            }
             if let Some(block) = block.take(&mut self.input) {
                 return block.map_err(|unfit| match unfit {
-                    Unfit::TooLong(_) => WireError::TooLarge,
+                    Unfit::TooLong(_) => over,
                     Unfit::Endless => WireError::Gone,
                 });
             }

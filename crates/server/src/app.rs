@@ -231,6 +231,8 @@ impl Doors {
                 domains: config.lmtp.domains.clone(),
                 over_quota_temporary: config.lmtp.over_quota == crate::config::OverQuota::Defer,
                 create_folders: config.lmtp.create_folders,
+                duplicate_days: config.lmtp.duplicate_days,
+                memory_bytes: config.lmtp.memory_bytes,
                 ..lmtp::Settings::default()
             },
             metrics: lmtp::front_metrics(metrics),

@@ -136,6 +136,11 @@ pub(crate) struct Lmtp {
     /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to
     /// INBOX.
     pub(crate) create_folders: bool,
+    /// For how many days a message with a Message-ID is not delivered into the same mailbox again;
+    /// 0: it is.
+    pub(crate) duplicate_days: u16,
+    /// Octets of messages on their way at once, over all connections; beyond them 452.
+    pub(crate) memory_bytes: usize,
     pub(crate) max_connections: usize,
 }
 
@@ -245,6 +250,8 @@ impl Default for Lmtp {
             domains: Vec::new(),
             over_quota: OverQuota::Reject,
             create_folders: false,
+            duplicate_days: 0,
+            memory_bytes: lmtp::Settings::default().memory_bytes,
             max_connections: 1000,
         }
     }
