@@ -166,6 +166,16 @@ pub(crate) fn delivered(day: u32, name: &[u8]) -> Bytes {
     key.into()
 }
 
+/// `U`: the POP3 unique id taken over for the message of that number.
+pub(crate) fn unique_id(number: u64) -> Bytes {
+    with_id(b'U', number, &[])
+}
+
+/// All unique ids taken over.
+pub(crate) fn unique_ids() -> Scan {
+    Scan::prefix(&b"U"[..], PAGE)
+}
+
 /// `a`: an annotation.
 pub(crate) fn annotation(mailbox: MailboxId, owner: u64, name: &str) -> Bytes {
     with_id(b'a', mailbox.0, &[&owner.to_be_bytes(), name.as_bytes()])

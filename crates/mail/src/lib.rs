@@ -37,6 +37,7 @@ mod snapshot;
 mod sweep;
 mod threads;
 mod tree;
+mod uidls;
 mod view;
 
 pub use account::Account;
@@ -58,4 +59,5 @@ pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
 pub use tree::{Folder, Tree};
+pub use uidls::{UniqueId, UniqueIds};
 pub use view::{Changes, MAX_KEYWORDS, View};

@@ -2,8 +2,8 @@
 //! operator wants it, the second one is not put into the mailbox (Cyrus: duplicate suppression).
 //!
 //! One row for each delivery, `d` + day + hash of mailbox and Message-ID, written with the commit
-//! that delivers: whatever is lost in a crash, both are or neither. Each delivery forgets a few rows
-//! that are too old.
+//! that delivers: whatever is lost in a crash, both are or neither. Each delivery forgets a few
+//! rows that are too old.
 
 use crate::account::AccountInner;
 use crate::edit::Transaction;

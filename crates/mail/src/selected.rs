@@ -79,6 +79,10 @@ impl Selected {
         &self.mailbox
     }
 
+    pub(crate) fn account(&self) -> &Arc<AccountInner> {
+        &self.account
+    }
+
     /// The mailbox's id.
     pub fn id(&self) -> MailboxId {
         self.mailbox.id

@@ -60,12 +60,17 @@ impl Selected {
     pub async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
         let account = self.account();
         let mut found = HashMap::new();
-        each(account.mail.meta(), account.id, keys::unique_ids(), |(key, text)| {
-            if let (Some(number), Some(id)) = (keys::id_of(key), UniqueId::new(text)) {
-                found.insert(number, id);
-            }
-            Ok(())
-        })
+        each(
+            account.mail.meta(),
+            account.id,
+            keys::unique_ids(),
+            |(key, text)| {
+                if let (Some(number), Some(id)) = (keys::id_of(key), UniqueId::new(text)) {
+                    found.insert(number, id);
+                }
+                Ok(())
+            },
+        )
         .await?;
         Ok(UniqueIds(found))
     }

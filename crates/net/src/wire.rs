@@ -54,8 +54,8 @@ impl Default for Timeouts {
     }
 }
 
-/// Why nothing more can be read or written. After all but `TooLong`, `TooLarge` and `NoRoom` the session is
-/// over; `Timeout` and `Shutdown` leave the connection usable for a last line.
+/// Why nothing more can be read or written. After all but `TooLong`, `TooLarge` and `NoRoom` the
+/// session is over; `Timeout` and `Shutdown` leave the connection usable for a last line.
 #[derive(Debug)]
 pub enum WireError {
     /// A line over the limit. It has been thrown away up to its end.

@@ -1,6 +1,7 @@
 //! The TRANSACTION state without bodies (RFC 1939 5), and QUIT (4, 6).
 
 use bytes::BytesMut;
+use mail::{Row, UniqueIds};
 
 use crate::refusal::Refusal;
 use crate::registry::Arguments;
@@ -48,11 +49,12 @@ pub(crate) async fn list(session: &mut Session, arguments: Arguments<'_>) -> Ans
 pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Answer {
     let (transaction, wire, front) = session.transaction()?;
     let maildrop = &transaction.maildrop;
+    let ids = maildrop.unique_ids().await?;
     if let Some(argument) = arguments.first() {
         let (place, row) = maildrop.find(argument)?;
         let out = wire.buffer();
         out.extend_from_slice(b"+OK ");
-        unique_id(out, place.number(), &row.uidl_text());
+        unique_id(out, place.number(), ids, &row);
         return Ok(());
     }
     wire.write(b"+OK\r\n");
@@ -60,7 +62,7 @@ pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Ans
     for (place, row) in maildrop.listing() {
         let out = wire.buffer();
         let before = out.len();
-        unique_id(out, place.number(), &row.uidl_text());
+        unique_id(out, place.number(), ids, &row);
         octets += (out.len() - before) as u64;
         wire.flush_if_over(HIGH_WATER).await?;
     }
@@ -118,10 +120,10 @@ fn scan_listing(out: &mut BytesMut, number: u64, octets: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn unique_id(out: &mut BytesMut, number: u64, uidl: &[u8]) {
+fn unique_id(out: &mut BytesMut, number: u64, ids: &UniqueIds, row: &Row) {
     decimal(out, number);
     out.extend_from_slice(b" ");
-    out.extend_from_slice(uidl);
+    ids.write(row, out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mail::{MailError, MailErrorKind, Row, Selected, View};
+use mail::{MailError, MailErrorKind, Row, Selected, UniqueIds, View};
+use tokio::sync::OnceCell;
 use types::{Flags, UidSet};
 
 use crate::refusal::Refusal;
@@ -26,6 +27,8 @@ impl Place {
 pub(crate) struct Maildrop {
     selected: Selected,
     view: Arc<View>,
+    /// Read when they are asked for first.
+    ids: OnceCell<UniqueIds>,
     /// DELE.
     deleted: Marks,
     /// RETR.
@@ -50,6 +53,7 @@ impl Maildrop {
             octets: view.pop3_octets(),
             deleted: Marks::default(),
             retrieved: Marks::default(),
+            ids: OnceCell::new(),
             selected,
             view,
         }
@@ -63,6 +67,13 @@ impl Maildrop {
     /// Their octets as RETR sends them, without stuffing.
     pub(crate) fn octets(&self) -> u64 {
         self.octets
+    }
+
+    /// The unique ids of all messages.
+    pub(crate) async fn unique_ids(&self) -> Result<&UniqueIds, MailError> {
+        self.ids
+            .get_or_try_init(|| self.selected.unique_ids())
+            .await
     }
 
     /// The message of an argument; refused when it is not a number, or names no message, or one

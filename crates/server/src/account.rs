@@ -59,7 +59,7 @@ pub(crate) async fn verify(config: &Path, contents: bool) -> Result<(), Failure>
     carry_out(config, Request::Verify { contents }).await
 }
 
-async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
+pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let response = match control::ask(&config.data_dir, &request).await {
         Some(response) => response?,

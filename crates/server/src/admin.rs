@@ -2,6 +2,7 @@
 //! socket of a running server or work on the store itself.
 
 use crate::limit::Limit;
+use crate::uidl::{self, Old};
 use auth::Auth;
 use mail::{Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,11 @@ pub(crate) enum Request {
     },
     AccountRemove {
         name: String,
+    },
+    UidlAdopt {
+        name: String,
+        mailbox: String,
+        messages: Vec<Old>,
     },
     Verify {
         contents: bool,
@@ -75,6 +81,11 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
             forget(&name);
             result.map(|()| vec![format!("{name}: removed")])
         }
+        Request::UidlAdopt {
+            name,
+            mailbox,
+            messages,
+        } => uidl::adopt(mail, &name, &mailbox, &messages).await,
         Request::Verify { contents } => return verify(mail, contents).await,
     };
     match result {

@@ -1,6 +1,7 @@
 //! The command line (DESIGN 8).
 
 use crate::limit::Limit;
+use crate::uidl::{Format, Source};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     /// Manages the accounts kept in the store, whether the server runs or not
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Keeps POP3 unique ids over a change of servers, so that no client downloads anything twice
+    #[command(subcommand)]
+    Uidl(UidlCommand),
     /// Checks every message, link, counter and journal; exit code 1 when something is damaged
     Verify {
         /// The configuration file
@@ -84,6 +88,48 @@ pub(crate) enum AccountCommand {
     },
     /// Removes an account and all its mail
     Remove(Named),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UidlCommand {
+    /// Gives messages that came over from another server the unique ids they had there; its
+    /// password is the first line of standard input
+    Adopt(AdoptArgs),
+    /// Logs in to two POP3 servers and proves that no client would download anything again; exit
+    /// code 1 if one would. The passwords are two lines of standard input
+    Diff(DiffArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AdoptArgs {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// The old server: pop3://user@host:port (pop3s:), or imap: with --format
+    #[arg(long)]
+    pub(crate) from: Source,
+    /// How the old server made unique ids of uids: dovecot, cyrus, cyrus-uidonly, courier, or a
+    /// template such as %08Xu%08Xv
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// The mailbox the messages are in
+    #[arg(long, default_value = "INBOX")]
+    pub(crate) mailbox: String,
+    /// A PEM file with whom to trust, in place of the system's
+    #[arg(long)]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The server clients know: pop3://user@host:port or pop3s:
+    #[arg(long)]
+    pub(crate) old: Source,
+    /// The server they will meet
+    #[arg(long)]
+    pub(crate) new: Source,
+    /// A PEM file with whom to trust, in place of the system's
+    #[arg(long)]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]

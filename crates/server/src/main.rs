@@ -18,6 +18,7 @@ mod logging;
 mod metered;
 mod progress;
 mod signals;
+mod uidl;
 
 use clap::Parser;
 use failure::Failure;
@@ -50,6 +51,7 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
                 Ok(())
             }
             cli::Command::Account(command) => account::run(command).await,
+            cli::Command::Uidl(command) => uidl::run(command).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
         }
     });
