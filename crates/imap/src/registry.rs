@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 /// All rows, in the order CAPABILITY lists them.
 pub static EXTENSIONS: &[&Extension] = &[
     &BASE,
+    &ext::rev2::EXTENSION,
     &LITERAL_PLUS,
     &SASL_IR,
     &ext::starttls::EXTENSION,
@@ -105,6 +106,7 @@ static BASE: Extension = Extension {
 };
 
 /// RFC 7888: non-synchronising literals, read by the session.
+// RFC 7888 5: LITERAL- of RFC 9051 is the smaller half of this, and must not be announced too.
 static LITERAL_PLUS: Extension = Extension {
     rfc: "RFC 7888",
     file: "crates/imap/src/session/read.rs",

@@ -50,8 +50,12 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 impl Run for Append {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place {
-            account, id, name, ..
+            account,
+            id,
+            name,
+            shown,
         } = cx.destination(&self.to).await?;
+        cx.tell_normalised(&self.to, &account.tree(), &name, &shown);
         if self.message.is_empty() {
             return Err(Refusal::no(Code::CANNOT, "a message cannot be empty"));
         }

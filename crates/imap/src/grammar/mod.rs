@@ -13,6 +13,7 @@ pub mod writer;
 
 pub use assemble::{Assembler, Bounds, Next, Unfit};
 pub use cursor::{BadSyntax, Command, Cursor, Parsed};
+pub use mailbox::Names;
 pub use patterns::Pattern;
 pub use sets::{Bound, MessageSet, SequenceSet};
 pub use strings::FlagList;

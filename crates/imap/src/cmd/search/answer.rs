@@ -66,6 +66,14 @@ impl Options {
         Ok(options)
     }
 
+    /// `RETURN (ALL)`.
+    pub(crate) fn all() -> Self {
+        Self {
+            all: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether the result is to be saved (RFC 5182).
     pub(crate) fn saves(options: Option<&Self>) -> bool {
         options.is_some_and(|options| options.save)

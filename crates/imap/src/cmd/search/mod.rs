@@ -54,7 +54,7 @@ pub struct SearchKey {
 pub(crate) static KEYS: [&[SearchKey]; 4] = [flags::KEYS, dates::KEYS, text::KEYS, sets::KEYS];
 
 struct Search {
-    /// `None`: the answer is SEARCH, otherwise ESEARCH.
+    /// `None`: the answer is SEARCH, or ESEARCH for IMAP4rev2; otherwise ESEARCH.
     options: Option<Options>,
     criteria: Criteria,
 }
@@ -89,7 +89,10 @@ pub(crate) fn forget_if_refused<T>(
 #[async_trait]
 impl Run for Search {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let options = self.options.as_ref();
+        // RFC 9051 6.4.4: ESEARCH answers, asked for or not.
+        let implied = cx.enabled.rev2.then(Options::all);
+        let options = self.options.or(implied);
+        let options = options.as_ref();
         let found = self.criteria.find(cx).await;
         forget_if_refused(options, &found, cx);
         let (finder, results) = found?;
