@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod actor;
 mod annotations;
 mod apply;
 mod bulletin;
 mod check;
 mod chunk;
 mod codec;
+mod credentials;
 mod directory;
 mod edit;
 mod email;
@@ -36,14 +38,17 @@ mod snapshot;
 mod sweep;
 mod threads;
 mod tree;
+mod uses;
 mod view;
 
 pub use account::Account;
+pub use actor::Actor;
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
 };
 pub use bulletin::{Changed, Watch};
 pub use chunk::Row;
+pub use credentials::{MAX_CREDENTIALS, StoredCredential};
 pub use directory::AccountInfo;
 pub use email::{Email, Ingested};
 pub use engine::{Mail, Options};
@@ -56,4 +61,5 @@ pub use quota::{QuotaLimits, UNLIMITED, Usage};
 pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
 pub use tree::{Folder, Tree};
+pub use uses::LastUse;
 pub use view::{Changes, MAX_KEYWORDS, View};
