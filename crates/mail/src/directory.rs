@@ -199,6 +199,7 @@ impl Mail {
             }
             self.close_account(info.id);
         }
+        self.forget_uses(info.id, None);
         self.purge_account(info.id).await
     }
 

@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod actor;
 mod annotations;
 mod apply;
 mod bulletin;
 mod check;
 mod chunk;
 mod codec;
+mod credentials;
 mod directory;
 mod edit;
 mod email;
@@ -38,14 +40,17 @@ mod sweep;
 mod threads;
 mod tree;
 mod uidls;
+mod uses;
 mod view;
 
 pub use account::Account;
+pub use actor::Actor;
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
 };
 pub use bulletin::{Changed, Watch};
 pub use chunk::Row;
+pub use credentials::{MAX_CREDENTIALS, StoredCredential};
 pub use directory::AccountInfo;
 pub use email::{Email, Ingested};
 pub use engine::{Mail, Options};
@@ -60,4 +65,5 @@ pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
 pub use tree::{Folder, Tree};
 pub use uidls::{UniqueId, UniqueIds};
+pub use uses::LastUse;
 pub use view::{Changes, MAX_KEYWORDS, View};

@@ -1,12 +1,13 @@
 //! The AUTHORIZATION state: CAPA, STLS, USER and PASS, AUTH.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth::sasl::{self, Credentials, Exchange, Reply};
 use auth::{AuthError, Login, Principal, Secret};
-use mail::{Account, Selected};
+use mail::{Account, Actor, Selected};
 use net::{ConnState, WireError};
-use types::MailboxName;
+use types::{Door, MailboxName};
 
 use crate::bodies::Bodies;
 use crate::maildrop::Maildrop;
@@ -127,9 +128,10 @@ async fn log_in(session: &mut Session, mechanism: &'static str, who: Credentials
         name: who.name,
         password: who.password,
         peer,
+        door: Door::Pop3,
     };
     let opened = match front.deps.auth.verify(&login).await {
-        Ok(principal) => open(session, &principal).await,
+        Ok(principal) => open(session, &principal, peer).await,
         Err(error) => Err(login_refused(&error, error.clone().into())),
     };
     let (account, selected) = match opened {
@@ -141,7 +143,8 @@ async fn log_in(session: &mut Session, mechanism: &'static str, who: Credentials
         }
     };
     front.deps.metrics.login(mechanism, "ok");
-    tracing::info!(user = login.name, mechanism, "login");
+    let credential = &*account.actor().label;
+    tracing::info!(user = login.name, credential, mechanism, "login");
     let maildrop = Maildrop::new(selected);
     let greeting = format!(
         "+OK {} messages ({} octets)\r\n",
@@ -174,16 +177,23 @@ fn login_refused(error: &AuthError, refusal: Refusal) -> LoginRefused {
 
 /// Opens the folder of a principal: INBOX, or the one behind the `+` (DESIGN 5.6).
 async fn open(
-    session: &Session,
+    session: &mut Session,
     principal: &Principal,
+    peer: Option<IpAddr>,
 ) -> Result<(Account, Selected), LoginRefused> {
     let trouble = |error: mail::MailError| ("error", Refusal::from(error));
-    let mail = &session.front.deps.mail;
-    let info = mail
-        .ensure_account(&principal.account_name)
-        .await
-        .map_err(trouble)?;
-    let account = mail.account(info.id).await.map_err(trouble)?;
+    let deps = &session.front.deps;
+    let revoked = deps.auth.watch(principal).await;
+    let revoked = revoked.map_err(|error| login_refused(&error, error.clone().into()))?;
+    let actor = Actor {
+        door: Door::Pop3,
+        user: None,
+        credential: principal.credential.id,
+        label: principal.credential.label.clone(),
+        peer,
+    };
+    let account = deps.mail.log_in(&principal.account_name, actor).await;
+    let account = account.map_err(trouble)?;
     let name = match &principal.folder {
         Some(folder) => MailboxName::new(folder).map_err(|_| ("refused", Refusal::NO_FOLDER))?,
         None => MailboxName::inbox(),
@@ -191,6 +201,7 @@ async fn open(
     let folder = account.tree().find(&name).map(|folder| folder.id);
     let folder = folder.ok_or(("refused", Refusal::NO_FOLDER))?;
     let selected = account.select(folder).await.map_err(trouble)?;
+    session.wire.end_when(revoked);
     Ok((account, selected))
 }
 

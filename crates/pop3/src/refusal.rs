@@ -58,6 +58,7 @@ impl Refusal {
     pub(crate) const NEEDS_TLS: Self = Self::refused(Some(Code::Auth), "TLS is required to log in");
     pub(crate) const NO_FOLDER: Self = Self::refused(Some(Code::Auth), "no such folder");
     pub(crate) const TOO_MANY_LOGINS: Self = Self::refused(Some(Code::Auth), "too many failed logins");
+    pub(crate) const REVOKED: Self = Self::refused(Some(Code::Auth), "the password you used was revoked");
     pub(crate) const SHUTDOWN: Self = Self::error(Code::SysTemp, "server is shutting down");
     pub(crate) const NOT_UPDATED: Self = Self::error(Code::SysTemp, "nothing was deleted, try again later");
 

@@ -18,6 +18,7 @@ mod logging;
 mod metered;
 mod progress;
 mod signals;
+mod time;
 mod uidl;
 
 use clap::Parser;

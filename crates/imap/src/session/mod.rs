@@ -310,6 +310,7 @@ impl Session {
             Some(Refusal::Bye(text)) => Some(*text),
             Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
             Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
+            Some(Refusal::Wire(WireError::Ended)) => Some("the password you used was revoked"),
             Some(Refusal::Wire(WireError::Gone)) => Some("command without end"),
             Some(Refusal::Wire(WireError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
                 Some("what you sent cannot be decoded")

@@ -1,11 +1,14 @@
 //! What the command line asks of a store: the same requests whether they come through the control
 //! socket of a running server or work on the store itself.
 
+mod credential;
+
 use crate::limit::Limit;
 use crate::uidl::{self, Old};
 use auth::Auth;
-use mail::{Mail, MailError, MailErrorKind, QuotaLimits};
+use mail::{Account, AccountInfo, Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
+use types::Doors;
 
 /// A request. Passwords arrive hashed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +39,19 @@ pub(crate) enum Request {
         name: String,
         mailbox: String,
         messages: Vec<Old>,
+    },
+    CredentialAdd {
+        name: String,
+        label: String,
+        hash: String,
+        doors: u8,
+    },
+    CredentialList {
+        name: String,
+    },
+    CredentialRevoke {
+        name: String,
+        label: String,
     },
     Verify {
         contents: bool,
@@ -78,7 +94,9 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         } => quota(mail, &name, [bytes, messages, mailboxes]).await,
         Request::AccountRemove { name } => {
             let result = mail.remove_account(&name).await;
-            forget(&name);
+            if let Some(auth) = auth {
+                auth.revoke(&name, None);
+            }
             result.map(|()| vec![format!("{name}: removed")])
         }
         Request::UidlAdopt {
@@ -86,6 +104,16 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
             mailbox,
             messages,
         } => uidl::adopt(mail, &name, &mailbox, &messages).await,
+        Request::CredentialAdd {
+            name,
+            label,
+            hash,
+            doors,
+        } => credential::add(mail, auth, &name, &label, &hash, Doors(doors)).await,
+        Request::CredentialList { name } => credential::list(mail, &name).await,
+        Request::CredentialRevoke { name, label } => {
+            credential::revoke(mail, auth, &name, &label).await
+        }
         Request::Verify { contents } => return verify(mail, contents).await,
     };
     match result {
@@ -167,7 +195,8 @@ async fn list(mail: &Mail) -> Result<Vec<String>, MailError> {
     Ok(lines)
 }
 
-async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
+/// The record of an account, and the account opened.
+async fn existing(mail: &Mail, name: &str) -> Result<(AccountInfo, Account), MailError> {
     let info = mail.find_account(name).await?.ok_or_else(|| {
         MailError::new(
             MailErrorKind::NotFound,
@@ -175,6 +204,11 @@ async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
         )
     })?;
     let account = mail.account(info.id).await?;
+    Ok((info, account))
+}
+
+async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
+    let (info, account) = existing(mail, name).await?;
     let usage = account.usage();
     let quota = in_words(&usage.limits);
     let mut lines = vec![
