@@ -17,6 +17,7 @@ pub(crate) mod partial;
 pub(crate) mod preview;
 pub(crate) mod qresync;
 pub(crate) mod quota;
+pub(crate) mod replace;
 pub(crate) mod rev2;
 pub(crate) mod savedate;
 pub(crate) mod sort;

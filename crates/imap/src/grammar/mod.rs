@@ -12,7 +12,7 @@ pub mod utf7;
 pub mod writer;
 
 pub use assemble::{Assembler, Bounds, Next, Unfit};
-pub use cursor::{BadSyntax, Command, Cursor, Parsed};
+pub use cursor::{BadSyntax, Command, Cursor, Left, Parsed};
 pub use mailbox::Names;
 pub use patterns::Pattern;
 pub use sets::{Bound, MessageSet, SequenceSet};

@@ -7,6 +7,7 @@ mod tell;
 
 pub use place::{Place, Site};
 
+use crate::cmd::append::Intake;
 use crate::ext::comparator::Comparator;
 use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
@@ -113,6 +114,8 @@ pub struct Session {
     pub(crate) notify: Option<Box<Notify>>,
     /// Hears of annotations that others change, once that is enabled.
     pub(crate) metadata: Option<Box<Listener>>,
+    /// Messages of the command that is being read.
+    pub(crate) intake: Option<Box<Intake>>,
     /// What all sessions share.
     pub deps: Arc<Deps>,
     /// About the connection.
@@ -131,6 +134,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         comparator: Comparator::default(),
         notify: None,
         metadata: None,
+        intake: None,
         deps,
         context,
         tag: Box::default(),

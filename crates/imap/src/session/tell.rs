@@ -2,7 +2,8 @@
 
 use super::{Session, State};
 use crate::ext::{metadata, notify};
-use crate::refusal::Refusal;
+use crate::grammar::Emit;
+use crate::refusal::{Code, Refusal};
 use crate::spec::Effects;
 use types::MailboxName;
 
@@ -107,6 +108,17 @@ impl Session {
         if let (true, State::Selected(_, selection)) = (expunges, &mut self.state) {
             selection.expunges();
         }
+    }
+
+    /// An untagged OK with a code that tells what the command that runs has done.
+    pub fn say(&mut self, code: &Code, text: &'static str) {
+        if let Some(notify) = &mut self.notify {
+            notify.answered(Some(code));
+        }
+        let out = self.wire.buffer();
+        out.raw(b"* OK ");
+        code.write(out);
+        out.text(text).crlf();
     }
 
     /// The command that runs has changed what there is of this name, or its subscription: RFC 5465

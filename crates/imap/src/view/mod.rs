@@ -25,6 +25,12 @@ pub const MAX_PENDING: usize = 64 << 10;
 /// Ranges of uids a saved search result may have: one MiB per session.
 const MAX_SAVED: usize = 128 << 10;
 
+/// Another session was faster.
+pub const EXPUNGED: Refusal = Refusal::no(
+    Code::Word("EXPUNGEISSUED"),
+    "the message was expunged by another session",
+);
+
 /// A message sequence number: the position of a message among those the client knows, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct MsgSeq(u32);
@@ -271,6 +277,23 @@ impl Selection {
         // Between two known messages lie known messages only: the range of sequence numbers is one
         // of uids.
         Ok(UidSet::from_ranges(ranges))
+    }
+
+    /// The one message that a set names, and its size.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message; EXPUNGEISSUED (RFC 5530 3), or NONEXISTENT when
+    /// the client was never told of it.
+    pub fn one(&self, set: &MessageSet) -> Result<(Uid, u32), Refusal> {
+        let told = self.resolve(set)?.first();
+        let told = told.and_then(|uid| self.told.find(uid));
+        let Some(row) = told else {
+            return Err(Refusal::no(Code::NONEXISTENT, "no such message"));
+        };
+        match self.mailbox.view().find(row.uid) {
+            Some(row) => Ok((row.uid, row.size)),
+            None => Err(EXPUNGED),
+        }
     }
 
     /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is
