@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod patterns;
 pub mod sets;
 pub mod strings;
+pub mod url;
 pub mod utf7;
 pub mod writer;
 
@@ -16,4 +17,5 @@ pub use cursor::{BadSyntax, Command, Cursor, Parsed};
 pub use patterns::Pattern;
 pub use sets::{Bound, MessageSet, SequenceSet};
 pub use strings::FlagList;
+pub use url::Url;
 pub use writer::Emit;
