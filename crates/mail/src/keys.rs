@@ -179,6 +179,22 @@ pub(crate) fn annotation_name(key: &[u8]) -> Option<String> {
     annotation_parts(key).map(|(_, name)| name)
 }
 
+/// `y`: the secret by which this account authorises URLs into a mailbox of `owner`.
+pub(crate) fn access_key(owner: AccountId, mailbox: MailboxId) -> Bytes {
+    with_id(b'y', owner.0, &[&mailbox.0.to_be_bytes()])
+}
+
+/// All of them.
+pub(crate) fn access_keys() -> Scan {
+    Scan::prefix(&b"y"[..], PAGE)
+}
+
+/// Owner and mailbox in a `y` key.
+pub(crate) fn access_key_parts(key: &[u8]) -> Option<(AccountId, MailboxId)> {
+    let mailbox = u64::from_be_bytes(*key.get(9..17)?.first_chunk()?);
+    Some((AccountId(id_of(key)?), MailboxId(mailbox)))
+}
+
 /// Of the system partition: `i`, an account by its folded name.
 pub(crate) fn account(name: &str) -> Bytes {
     with_name(b'i', &name.to_lowercase())
