@@ -55,6 +55,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,
     &ext::notify::EXTENSION,
+    &ext::urlauth::EXTENSION,
+    &ext::urlauth::PARTIAL,
 ];
 
 /// RFC 3501.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use storage::{BlobRef, BlobStore, MetaStore, Provenance};
+use storage::{Batch, BlobRef, BlobStore, ErrorKind, MetaStore, Provenance};
 use tokio::sync::{OnceCell, broadcast};
 use types::{AccountId, Role};
 
@@ -227,6 +227,22 @@ impl Mail {
 
     pub(crate) fn blobs(&self) -> &dyn BlobStore {
         &*self.0.blobs
+    }
+
+    /// Commits small records, and waits for the disk. `Ok(false)`: another writer was faster.
+    pub(crate) async fn commit_durably(
+        &self,
+        account: AccountId,
+        batch: Batch,
+    ) -> Result<bool, MailError> {
+        match self.meta().commit(account, batch).await {
+            Ok(commit) => {
+                commit.durable().await?;
+                Ok(true)
+            }
+            Err(error) if error.kind == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) fn annotated(&self) -> &broadcast::Sender<Annotated> {

@@ -218,6 +218,22 @@ pub(crate) fn last_uses() -> Scan {
     Scan::prefix(&b"L"[..], PAGE)
 }
 
+/// `Y`: the secret by which this account authorises URLs into a mailbox of `owner`.
+pub(crate) fn access_key(owner: AccountId, mailbox: MailboxId) -> Bytes {
+    with_id(b'Y', owner.0, &[&mailbox.0.to_be_bytes()])
+}
+
+/// All of them.
+pub(crate) fn access_keys() -> Scan {
+    Scan::prefix(&b"Y"[..], PAGE)
+}
+
+/// Owner and mailbox in a `Y` key.
+pub(crate) fn access_key_parts(key: &[u8]) -> Option<(AccountId, MailboxId)> {
+    let mailbox = u64::from_be_bytes(*key.get(9..17)?.first_chunk()?);
+    Some((AccountId(id_of(key)?), MailboxId(mailbox)))
+}
+
 /// Of the system partition: `i`, an account by its folded name.
 pub(crate) fn account(name: &str) -> Bytes {
     with_name(b'i', &name.to_lowercase())

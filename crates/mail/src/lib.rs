@@ -11,6 +11,7 @@
 //! durable. Sequence numbers do not exist here.
 #![forbid(unsafe_code)]
 
+mod access;
 mod account;
 mod actor;
 mod annotations;

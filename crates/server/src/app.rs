@@ -219,6 +219,7 @@ impl Doors {
             metrics: front,
             operators: imap::Operators {
                 administrators: config.imap.administrators.clone(),
+                submitters: config.imap.submitters.clone(),
                 contact: config.imap.contact.clone(),
             },
             limits: imap::Limits::default(),

@@ -3,6 +3,7 @@
 use super::listed::Listed;
 use super::*;
 use crate::ext::objectid::mailbox_id;
+use crate::ext::urlauth::tell_mechanisms;
 use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
@@ -225,6 +226,7 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     out.raw(b"* OK ");
     Code::MailboxId(mailbox_id(mailbox.account_id(), mailbox.id())).write(out);
     out.raw(b"mailbox identifier\r\n");
+    tell_mechanisms(out);
     out.raw(b"* OK [HIGHESTMODSEQ ")
         .num(view.modseq().get())
         .raw(b"] highest modification sequence\r\n");

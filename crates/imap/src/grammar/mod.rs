@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod patterns;
 pub mod sets;
 pub mod strings;
+pub mod url;
 pub mod utf7;
 pub mod writer;
 
@@ -17,4 +18,5 @@ pub use mailbox::Names;
 pub use patterns::Pattern;
 pub use sets::{Bound, MessageSet, SequenceSet};
 pub use strings::FlagList;
+pub use url::Url;
 pub use writer::Emit;

@@ -3,9 +3,11 @@
 
 mod place;
 mod read;
+mod source;
 mod tell;
 
 pub use place::{Place, Site};
+pub(crate) use source::{Found, Source};
 
 use crate::cmd::append::Intake;
 use crate::ext::comparator::Comparator;

@@ -17,7 +17,7 @@ use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
-use types::{Flags, Uid, UidSet};
+use types::{AccountId, Flags, MailboxId, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
@@ -104,6 +104,8 @@ pub struct Selection {
     held_back: bool,
     /// What `$` stands for (RFC 5182): messages the client knows.
     saved: UidSet,
+    /// Resets of access keys seen so far; `None` before the first look.
+    key_resets: Option<u64>,
 }
 
 impl Selection {
@@ -125,6 +127,7 @@ impl Selection {
             news: UidSet::new(),
             held_back: false,
             saved: UidSet::new(),
+            key_resets: None,
         };
         this.claim_recent();
         this
@@ -138,6 +141,19 @@ impl Selection {
     /// The mailbox.
     pub fn mailbox(&self) -> &Selected {
         &self.mailbox
+    }
+
+    /// Whether it is this one.
+    pub fn is_of(&self, owner: &Account, id: MailboxId) -> bool {
+        self.owner.id() == owner.id() && self.mailbox.id() == id
+    }
+
+    /// Whether `user`, who has selected the mailbox, got another access key for it since this was
+    /// asked last (RFC 4467 7).
+    pub fn key_was_reset(&mut self, user: AccountId) -> bool {
+        let resets = self.mailbox.key_resets(user);
+        let seen = self.key_resets.replace(resets);
+        seen.is_some_and(|seen| seen != resets)
     }
 
     /// Whether it was opened by EXAMINE.
