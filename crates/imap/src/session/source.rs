@@ -115,10 +115,6 @@ impl Found {
 impl MailboxRef {
     /// As a mailbox name in a command.
     pub(crate) fn raw_name(&self) -> RawName {
-        RawName {
-            name: MailboxName::new(&self.name),
-            old_name: None,
-            wants_children: false,
-        }
+        RawName::of(MailboxName::new(&self.name))
     }
 }

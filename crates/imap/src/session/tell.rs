@@ -1,7 +1,7 @@
 //! Telling the client what has changed: after commands, in IDLE, and with NOTIFY at any time.
 
 use super::{Session, State};
-use crate::ext::{metadata, notify, urlauth};
+use crate::ext::{context, metadata, notify, urlauth};
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::spec::Effects;
@@ -20,6 +20,9 @@ impl Session {
             selection
                 .sync(&mut self.wire, self.enabled, may_expunge)
                 .await?;
+            if !selection.contexts().is_empty() {
+                Box::pin(context::follow(self)).await?;
+            }
         }
         metadata::tell(self);
         if self.notify.is_some() {

@@ -11,6 +11,7 @@ mod tell;
 pub use rows::Rows;
 pub use tell::begin_fetch;
 
+use crate::ext::context::Contexts;
 use crate::grammar::{Bound, MessageSet, SequenceSet};
 use crate::refusal::{Code, Refusal};
 use mail::{Account, Selected, View};
@@ -23,7 +24,7 @@ use types::{AccountId, Flags, MailboxId, Uid, UidSet};
 pub const MAX_PENDING: usize = 64 << 10;
 
 /// Ranges of uids a saved search result may have: one MiB per session.
-const MAX_SAVED: usize = 128 << 10;
+pub(crate) const MAX_SAVED: usize = 128 << 10;
 
 /// Another session was faster.
 pub const EXPUNGED: Refusal = Refusal::no(
@@ -106,6 +107,8 @@ pub struct Selection {
     saved: UidSet,
     /// Resets of access keys seen so far; `None` before the first look.
     key_resets: Option<u64>,
+    /// The searches that are kept up to date (RFC 5267).
+    contexts: Contexts,
 }
 
 impl Selection {
@@ -128,6 +131,7 @@ impl Selection {
             held_back: false,
             saved: UidSet::new(),
             key_resets: None,
+            contexts: Contexts::default(),
         };
         this.claim_recent();
         this
@@ -174,6 +178,21 @@ impl Selection {
     /// The new messages told since the last time, if that is of interest.
     pub fn take_news(&mut self) -> UidSet {
         std::mem::take(&mut self.news)
+    }
+
+    /// The searches that are kept up to date.
+    pub(crate) fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn contexts_mut(&mut self) -> &mut Contexts {
+        &mut self.contexts
+    }
+
+    /// The number of a message the client knows.
+    pub fn number(&self, uid: Uid) -> Option<MsgSeq> {
+        self.told.index_of(uid).map(MsgSeq::at)
     }
 
     /// How many messages are `\Recent`.
@@ -245,6 +264,32 @@ impl Selection {
             MessageSet::Seq(set) => self.resolve_seqs(set),
             MessageSet::Saved => Ok(self.saved.clone()),
         }
+    }
+
+    /// The uids a search means. RFC 7377 2: in any search, numbers beyond the last message are no
+    /// error.
+    pub fn resolve_within(&self, set: &MessageSet) -> UidSet {
+        match set {
+            MessageSet::Uid(set) => self.resolve_uids(set),
+            MessageSet::Seq(set) => self.clip_seqs(set),
+            MessageSet::Saved => self.saved.clone(),
+        }
+    }
+
+    fn clip_seqs(&self, set: &SequenceSet) -> UidSet {
+        let exists = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        let number = |bound| match bound {
+            Bound::Number(n) => n.get(),
+            Bound::Last => exists,
+        };
+        let uid = |seq: u32| {
+            let row = self.told.get(seq.checked_sub(1)? as usize)?;
+            Some(row.uid)
+        };
+        UidSet::from_ranges(set.0.iter().filter_map(|&(a, b)| {
+            let (a, b) = (number(a), number(b));
+            Some((uid(a.min(b))?, uid(a.max(b).min(exists))?))
+        }))
     }
 
     fn resolve_uids(&self, set: &SequenceSet) -> UidSet {
@@ -343,6 +388,15 @@ impl Selection {
     /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their
     /// newest flags. Messages expunged meanwhile are still there.
     pub fn rows(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, self.mailbox.view())
+    }
+
+    /// The same with the flags the client knows.
+    pub fn rows_as_told(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, Arc::clone(&self.told))
+    }
+
+    fn rows_of(&self, uids: &UidSet, latest: Arc<View>) -> Rows {
         let positions = uids
             .ranges()
             .map(|range| self.span(range))
@@ -350,7 +404,7 @@ impl Selection {
             .collect();
         Rows::new(
             Arc::clone(&self.told),
-            self.mailbox.view(),
+            latest,
             self.recent.clone(),
             positions,
         )
