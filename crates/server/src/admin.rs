@@ -2,10 +2,12 @@
 //! socket of a running server or work on the store itself.
 
 use crate::limit::Limit;
+use crate::policy;
 use crate::uidl::{self, Old};
 use auth::Auth;
-use mail::{Mail, MailError, MailErrorKind, QuotaLimits};
+use mail::{AccountInfo, Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
+use types::Pop3Policy;
 
 /// A request. Passwords arrive hashed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +38,22 @@ pub(crate) enum Request {
         name: String,
         mailbox: String,
         messages: Vec<Old>,
+    },
+    PolicyShow {
+        name: String,
+        /// What the configuration says.
+        otherwise: Pop3Policy,
+    },
+    PolicySet {
+        name: String,
+        /// `None`: what the configuration says.
+        policy: Option<Pop3Policy>,
+    },
+    PolicySimulate {
+        /// `None`: all accounts.
+        name: Option<String>,
+        policy: Pop3Policy,
+        days: u32,
     },
     Verify {
         contents: bool,
@@ -86,6 +104,11 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
             mailbox,
             messages,
         } => uidl::adopt(mail, &name, &mailbox, &messages).await,
+        Request::PolicyShow { name, otherwise } => policy::show(mail, &name, &otherwise).await,
+        Request::PolicySet { name, policy } => policy::set(mail, &name, policy.as_ref()).await,
+        Request::PolicySimulate { name, policy, days } => {
+            policy::simulate(mail, name.as_deref(), &policy, days).await
+        }
         Request::Verify { contents } => return verify(mail, contents).await,
     };
     match result {
@@ -167,13 +190,18 @@ async fn list(mail: &Mail) -> Result<Vec<String>, MailError> {
     Ok(lines)
 }
 
-async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
-    let info = mail.find_account(name).await?.ok_or_else(|| {
+/// The account of a name. `NotFound`.
+pub(crate) async fn known(mail: &Mail, name: &str) -> Result<AccountInfo, MailError> {
+    mail.find_account(name).await?.ok_or_else(|| {
         MailError::new(
             MailErrorKind::NotFound,
             format!("there is no account {name}"),
         )
-    })?;
+    })
+}
+
+async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
+    let info = known(mail, name).await?;
     let account = mail.account(info.id).await?;
     let usage = account.usage();
     let quota = in_words(&usage.limits);
