@@ -314,6 +314,11 @@ impl AccountInner {
         Ok(())
     }
 
+    /// A row of the account's partition.
+    pub(crate) async fn read(&self, key: &[u8]) -> Result<Option<Bytes>, MailError> {
+        Ok(self.mail.meta().get(self.id, key).await?)
+    }
+
     pub(crate) fn mailbox(&self, id: MailboxId) -> Option<Arc<Mailbox>> {
         self.mailboxes
             .read()

@@ -182,6 +182,9 @@ impl Check<'_> {
             }
             self.used.insert(row.email, (row.size, row.crlf_extra));
         }
+        if !self.account.notes_due(mailbox, &disk).await? {
+            self.report(format!("{name}: messages to be removed are not noted"));
+        }
         Ok(())
     }
 

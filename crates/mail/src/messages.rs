@@ -1,6 +1,7 @@
 //! Appending, copying and moving messages.
 
 use crate::account::{AccountInner, Writer};
+use crate::chunk::Hidden;
 use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
@@ -255,7 +256,7 @@ fn check_sizes(messages: &[NewMessage]) -> Result<(), MailError> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Transfer {
+pub(crate) enum Transfer {
     Copy,
     Move,
 }
@@ -302,6 +303,7 @@ impl Transaction<'_> {
                 saved: now,
                 email,
                 uidl: email.0,
+                hidden: Hidden::NO,
             };
             rows.push(NewRow {
                 row,
@@ -311,7 +313,9 @@ impl Transaction<'_> {
         Ok(rows)
     }
 
-    fn transferred(
+    /// The rows that messages of `source` become in `target`. With keywords, the target's view must
+    /// be loaded.
+    pub(crate) fn transferred(
         &mut self,
         writer: &mut Writer,
         source: &View,
@@ -330,6 +334,8 @@ impl Transaction<'_> {
         for (_, mut row) in source.rows_in(uids) {
             row.uid = fresh.next()?;
             row.saved = now;
+            // Whoever files a message takes it into their own care.
+            row.hidden = Hidden::NO;
             if how == Transfer::Copy {
                 row.uidl = uidl;
                 uidl += 1;

@@ -229,12 +229,7 @@ impl Doors {
         let pop3 = pop3::Pop3::new(pop3::Deps {
             mail: shared.mail.clone(),
             auth: shared.auth.clone(),
-            settings: pop3::Settings {
-                hostname: config.hostname.clone(),
-                cleartext,
-                mark_seen: config.pop3.mark_seen,
-                ..pop3::Settings::default()
-            },
+            settings: config.pop3.settings(&config.hostname, cleartext),
             metrics: pop3::front_metrics(metrics),
         });
         let lmtp = lmtp::Lmtp::new(lmtp::Deps {

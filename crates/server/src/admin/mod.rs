@@ -4,11 +4,12 @@
 mod credential;
 
 use crate::limit::Limit;
+use crate::policy;
 use crate::uidl::{self, Old};
 use auth::Auth;
 use mail::{Account, AccountInfo, Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
-use types::Doors;
+use types::{Doors, Pop3Policy};
 
 /// A request. Passwords arrive hashed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +53,22 @@ pub(crate) enum Request {
     CredentialRevoke {
         name: String,
         label: String,
+    },
+    PolicyShow {
+        name: String,
+        /// What the configuration says.
+        otherwise: Pop3Policy,
+    },
+    PolicySet {
+        name: String,
+        /// `None`: what the configuration says.
+        policy: Option<Pop3Policy>,
+    },
+    PolicySimulate {
+        /// `None`: all accounts.
+        name: Option<String>,
+        policy: Pop3Policy,
+        days: u32,
     },
     Verify {
         contents: bool,
@@ -113,6 +130,11 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         Request::CredentialList { name } => credential::list(mail, &name).await,
         Request::CredentialRevoke { name, label } => {
             credential::revoke(mail, auth, &name, &label).await
+        }
+        Request::PolicyShow { name, otherwise } => policy::show(mail, &name, &otherwise).await,
+        Request::PolicySet { name, policy } => policy::set(mail, &name, policy.as_ref()).await,
+        Request::PolicySimulate { name, policy, days } => {
+            policy::simulate(mail, name.as_deref(), &policy, days).await
         }
         Request::Verify { contents } => return verify(mail, contents).await,
     };
@@ -195,14 +217,19 @@ async fn list(mail: &Mail) -> Result<Vec<String>, MailError> {
     Ok(lines)
 }
 
-/// The record of an account, and the account opened.
-async fn existing(mail: &Mail, name: &str) -> Result<(AccountInfo, Account), MailError> {
-    let info = mail.find_account(name).await?.ok_or_else(|| {
+/// The account of a name. `NotFound`.
+pub(crate) async fn known(mail: &Mail, name: &str) -> Result<AccountInfo, MailError> {
+    mail.find_account(name).await?.ok_or_else(|| {
         MailError::new(
             MailErrorKind::NotFound,
             format!("there is no account {name}"),
         )
-    })?;
+    })
+}
+
+/// The record of an account, and the account opened.
+async fn existing(mail: &Mail, name: &str) -> Result<(AccountInfo, Account), MailError> {
+    let info = known(mail, name).await?;
     let account = mail.account(info.id).await?;
     Ok((info, account))
 }
