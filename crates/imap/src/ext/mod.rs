@@ -19,6 +19,8 @@ pub(crate) mod partial;
 pub(crate) mod preview;
 pub(crate) mod qresync;
 pub(crate) mod quota;
+pub(crate) mod replace;
+pub(crate) mod rev2;
 pub(crate) mod savedate;
 pub(crate) mod sort;
 pub(crate) mod starttls;
@@ -27,6 +29,7 @@ pub(crate) mod thread;
 pub(crate) mod uidbatches;
 pub(crate) mod uidonly;
 pub(crate) mod unselect;
+pub(crate) mod urlauth;
 
 pub(crate) use crate::cmd::*;
 pub(crate) use crate::spec::{Capability, Extension, StatusItem, When};

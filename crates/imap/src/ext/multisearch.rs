@@ -183,13 +183,6 @@ impl Targets {
 /// What is found by itself, not named (RFC 7377 2.2).
 const FOUND: Rights = Rights::READ.and(Rights::LOOKUP);
 
-fn raw(name: &MailboxName) -> RawName {
-    RawName {
-        name: Ok(name.clone()),
-        wants_children: false,
-    }
-}
-
 impl Targets {
     async fn add(
         &mut self,
@@ -197,7 +190,7 @@ impl Targets {
         rights: Rights,
         cx: &Session,
     ) -> Result<(), Refusal> {
-        let Some(place) = ignored(cx.place(&raw(name), rights).await)? else {
+        let Some(place) = ignored(cx.place(&RawName::of(Ok(name.clone())), rights).await)? else {
             return Ok(());
         };
         // RFC 7377 2.2: once, however often it is named.
@@ -221,7 +214,7 @@ impl Targets {
         right_below: bool,
         cx: &Session,
     ) -> Result<(), Refusal> {
-        let Some(site) = ignored(cx.site(&raw(top)).await)? else {
+        let Some(site) = ignored(cx.site(&RawName::of(Ok(top.clone()))).await)? else {
             return Ok(());
         };
         let Site {

@@ -18,13 +18,19 @@ use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
-use types::{Flags, Uid, UidSet};
+use types::{AccountId, Flags, MailboxId, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
 
 /// Ranges of uids a saved search result may have: one MiB per session.
 pub(crate) const MAX_SAVED: usize = 128 << 10;
+
+/// Another session was faster.
+pub const EXPUNGED: Refusal = Refusal::no(
+    Code::Word("EXPUNGEISSUED"),
+    "the message was expunged by another session",
+);
 
 /// A message sequence number: the position of a message among those the client knows, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -99,6 +105,8 @@ pub struct Selection {
     held_back: bool,
     /// What `$` stands for (RFC 5182): messages the client knows.
     saved: UidSet,
+    /// Resets of access keys seen so far; `None` before the first look.
+    key_resets: Option<u64>,
     /// The searches that are kept up to date (RFC 5267).
     contexts: Contexts,
 }
@@ -122,6 +130,7 @@ impl Selection {
             news: UidSet::new(),
             held_back: false,
             saved: UidSet::new(),
+            key_resets: None,
             contexts: Contexts::default(),
         };
         this.claim_recent();
@@ -136,6 +145,19 @@ impl Selection {
     /// The mailbox.
     pub fn mailbox(&self) -> &Selected {
         &self.mailbox
+    }
+
+    /// Whether it is this one.
+    pub fn is_of(&self, owner: &Account, id: MailboxId) -> bool {
+        self.owner.id() == owner.id() && self.mailbox.id() == id
+    }
+
+    /// Whether `user`, who has selected the mailbox, got another access key for it since this was
+    /// asked last (RFC 4467 7).
+    pub fn key_was_reset(&mut self, user: AccountId) -> bool {
+        let resets = self.mailbox.key_resets(user);
+        let seen = self.key_resets.replace(resets);
+        seen.is_some_and(|seen| seen != resets)
     }
 
     /// Whether it was opened by EXAMINE.
@@ -316,6 +338,23 @@ impl Selection {
         // Between two known messages lie known messages only: the range of sequence numbers is one
         // of uids.
         Ok(UidSet::from_ranges(ranges))
+    }
+
+    /// The one message that a set names, and its size.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message; EXPUNGEISSUED (RFC 5530 3), or NONEXISTENT when
+    /// the client was never told of it.
+    pub fn one(&self, set: &MessageSet) -> Result<(Uid, u32), Refusal> {
+        let told = self.resolve(set)?.first();
+        let told = told.and_then(|uid| self.told.find(uid));
+        let Some(row) = told else {
+            return Err(Refusal::no(Code::NONEXISTENT, "no such message"));
+        };
+        match self.mailbox.view().find(row.uid) {
+            Some(row) => Ok((row.uid, row.size)),
+            None => Err(EXPUNGED),
+        }
     }
 
     /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is

@@ -4,7 +4,7 @@ use super::scan::Found;
 use super::{Cursor, Parsed, Refusal, Session};
 use crate::ext::context::{self, Source, Update};
 use crate::ext::partial::Page;
-use crate::grammar::{BadSyntax, Emit};
+use crate::grammar::{BadSyntax, Emit, Names};
 use crate::view::MAX_PENDING;
 use bytes::BytesMut;
 use net::{Wire, WireError};
@@ -76,7 +76,7 @@ impl Options {
         Ok(options)
     }
 
-    /// What is meant when nothing is said: ALL.
+    /// What is meant when nothing is said: `RETURN (ALL)`.
     pub(crate) fn all() -> Self {
         Self {
             all: true,
@@ -149,7 +149,8 @@ impl Answer<'_> {
         // RFC 7377 2.1: nothing about mailboxes in which nothing was found.
         let is_worth_it = self.source.is_none() || !self.found.is_empty();
         if is_worth_it && (options.tells() || !options.save) {
-            self.esearch(options, &cx.tag, cx.wire.buffer());
+            let names = cx.enabled.names();
+            self.esearch(options, &cx.tag, names, cx.wire.buffer());
         }
         Ok(())
     }
@@ -198,8 +199,8 @@ impl Answer<'_> {
     }
 
     /// `"ESEARCH" "(TAG" SP string ")" [SP "UID"] *(SP search-return-data)`
-    fn esearch(&self, options: &Options, tag: &[u8], out: &mut BytesMut) {
-        context::begin_esearch(tag, self.source, self.uid, out);
+    fn esearch(&self, options: &Options, tag: &[u8], names: Names, out: &mut BytesMut) {
+        context::begin_esearch(tag, self.source, names, self.uid, out);
         if let (Some(first), Some(last)) = (self.found.first(), self.found.last()) {
             if options.min {
                 out.raw(b" MIN ").num(self.number(first));

@@ -57,7 +57,7 @@ pub struct SearchKey {
 pub(crate) static KEYS: [&[SearchKey]; 4] = [flags::KEYS, dates::KEYS, text::KEYS, sets::KEYS];
 
 struct Search {
-    /// `None`: the answer is SEARCH, otherwise ESEARCH.
+    /// `None`: the answer is SEARCH, or ESEARCH for IMAP4rev2; otherwise ESEARCH.
     options: Option<Options>,
     criteria: Criteria,
 }
@@ -101,6 +101,10 @@ impl Run for Search {
             mut options,
             criteria,
         } = *self;
+        // RFC 9051 6.4.4: ESEARCH answers, asked for or not.
+        if cx.enabled.rev2 {
+            options.get_or_insert_with(Options::all);
+        }
         let update = options.as_mut().and_then(Options::take_update);
         context::check_tag(update.as_ref(), cx)?;
         let options = options.as_ref();

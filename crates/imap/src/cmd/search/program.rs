@@ -462,6 +462,7 @@ mod tests {
             saved: 0,
             email: types::EmailId(1),
             uidl: 1,
+            hidden: mail::Hidden::NO,
         };
         let message = Candidate {
             row: &row,

@@ -13,7 +13,7 @@ use super::*;
 use crate::cmd::fetch::{self, Plan};
 use crate::cmd::search::{Finder, Results};
 use crate::ext::sort::Sorting;
-use crate::grammar::Emit;
+use crate::grammar::{Emit, Names};
 use crate::session::Enabled;
 use crate::view::{MAX_SAVED, Selection};
 use bytes::BytesMut;
@@ -215,7 +215,8 @@ impl Context {
         }
         // RFC 9586 3: never a sequence number, whenever that was enabled.
         let uid = self.finder.is_uid() || enabled.uid_only;
-        begin_esearch(&self.tag, self.source.as_ref(), uid, out);
+        let names = enabled.names();
+        begin_esearch(&self.tag, self.source.as_ref(), names, uid, out);
         for (word, stretches) in [(" REMOVEFROM (", removed), (" ADDTO (", added)] {
             for (i, stretch) in stretches.iter().enumerate() {
                 out.text(if i == 0 { word } else { " " });
@@ -238,10 +239,16 @@ impl Context {
 }
 
 /// `"ESEARCH" [search-correlator] [SP "UID"]`
-pub(crate) fn begin_esearch(tag: &[u8], source: Option<&Source>, uid: bool, out: &mut BytesMut) {
+pub(crate) fn begin_esearch(
+    tag: &[u8],
+    source: Option<&Source>,
+    names: Names,
+    uid: bool,
+    out: &mut BytesMut,
+) {
     out.raw(b"* ESEARCH (TAG ").string(tag);
     if let Some(source) = source {
-        out.raw(b" MAILBOX ").mailbox(&source.name);
+        out.raw(b" MAILBOX ").mailbox(&source.name, names);
         out.raw(b" UIDVALIDITY ").num(source.uid_validity.get());
     }
     out.raw(b")");
