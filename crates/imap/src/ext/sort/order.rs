@@ -227,6 +227,7 @@ mod tests {
             saved: 0,
             email: EmailId(1),
             uidl: 1,
+            hidden: mail::Hidden::NO,
         }
     }
 
