@@ -11,7 +11,7 @@ use crate::ext::context::{self, Begun};
 use keys::Criterion;
 pub(super) use keys::sent_date;
 use mail::{Facts, Row};
-use order::{Column, Order, key};
+use order::{Column, Keyed, Order, key};
 use std::sync::Arc;
 use types::UidSet;
 
@@ -175,8 +175,8 @@ impl Sorting {
         // In the order of the mailbox.
         let scored: Vec<(Found, u8)> = messages.iter().copied().zip(scores.drain(..)).collect();
         let keys = match keyed {
-            Some(mut keyed) => {
-                keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            Some(keyed) => {
+                let keyed = order::by_key(keyed).await?;
                 let keys;
                 (keys, *messages) = keyed.into_iter().unzip();
                 Some(keys)
@@ -237,7 +237,7 @@ impl Sorting {
         scores: &[u8],
         room: usize,
         cx: &mut Session,
-    ) -> Result<Option<Vec<(Box<[u8]>, Found)>>, Refusal> {
+    ) -> Result<Option<Vec<Keyed>>, Refusal> {
         let mut keyed = Vec::new();
         let scores = scores.iter().copied().chain(std::iter::repeat(0));
         let (mut octets, mut rest) = (0, found.iter().zip(scores));

@@ -140,6 +140,30 @@ pub(super) fn key(
     key.into()
 }
 
+/// A message and what orders it.
+pub(crate) type Keyed = (Box<[u8]>, Found);
+
+/// Puts messages into the order of their keys.
+///
+/// # Errors
+/// When the server is stopping.
+pub(super) async fn by_key(mut keyed: Vec<Keyed>) -> Result<Vec<Keyed>, Refusal> {
+    let sort = |keyed: &mut Vec<Keyed>| keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    if keyed.len() < OFFLOAD {
+        sort(&mut keyed);
+        return Ok(keyed);
+    }
+    let sorted = tokio::task::spawn_blocking(move || {
+        sort(&mut keyed);
+        keyed
+    });
+    sorted.await.map_err(|_| stopping())
+}
+
+fn stopping() -> Refusal {
+    MailError::new(MailErrorKind::Unavailable, "sorting the messages failed").into()
+}
+
 /// RFC 6203 6: the highest score comes first.
 fn best_first(score: u8) -> i64 {
     -i64::from(score)
@@ -192,9 +216,7 @@ impl Order {
             return Ok(self.sorted(&found));
         }
         let sorted = tokio::task::spawn_blocking(move || self.sorted(&found)).await;
-        sorted.map_err(|_| {
-            MailError::new(MailErrorKind::Unavailable, "sorting the messages failed").into()
-        })
+        sorted.map_err(|_| stopping())
     }
 
     fn sorted(&self, found: &[Found]) -> Vec<Found> {
