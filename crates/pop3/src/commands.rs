@@ -46,7 +46,7 @@ pub(crate) async fn list(session: &mut Session, arguments: Arguments<'_>) -> Ans
 pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Answer {
     let (transaction, wire, front) = session.transaction()?;
     let maildrop = &transaction.maildrop;
-    let ids = maildrop.unique_ids().await?;
+    let ids = maildrop.unique_ids();
     if let Some(argument) = arguments.first() {
         let (place, row) = maildrop.find(argument)?;
         let out = wire.buffer();

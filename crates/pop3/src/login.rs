@@ -205,8 +205,10 @@ async fn open_folder(
     let policy = account.pop3_policy().await.map_err(trouble)?;
     let policy = policy.unwrap_or_else(|| front.deps.settings.policy.clone());
     let selected = account.select(folder).await.map_err(trouble)?;
+    // DESIGN 5.1: UIDL belongs to the snapshot, it needs nothing of the store later.
+    let ids = selected.unique_ids().await.map_err(trouble)?;
     Ok(Transaction {
-        maildrop: Maildrop::new(selected, policy),
+        maildrop: Maildrop::new(selected, ids, policy),
         bodies: Bodies::new(account.clone()),
         _held: held,
     })

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use mail::{MailError, MailErrorKind, Row, Selected, UniqueIds, Update, View};
-use tokio::sync::OnceCell;
 use types::{Flags, Pop3Policy, UidSet};
 
 use crate::refusal::Refusal;
@@ -28,8 +27,7 @@ impl Place {
 pub(crate) struct Maildrop {
     selected: Selected,
     view: Arc<View>,
-    /// Read when they are asked for first.
-    ids: OnceCell<UniqueIds>,
+    ids: UniqueIds,
     /// Where the messages stand in the view; `None` when POP3 shows all of them.
     positions: Option<Vec<u32>>,
     /// What DELE means.
@@ -44,7 +42,7 @@ pub(crate) struct Maildrop {
 }
 
 impl Maildrop {
-    pub(crate) fn new(selected: Selected, policy: Pop3Policy) -> Self {
+    pub(crate) fn new(selected: Selected, ids: UniqueIds, policy: Pop3Policy) -> Self {
         let view = selected.view();
         let mut maildrop = Self {
             messages: 0,
@@ -53,7 +51,7 @@ impl Maildrop {
             policy,
             deleted: Marks::default(),
             retrieved: Marks::default(),
-            ids: OnceCell::new(),
+            ids,
             selected,
             view,
         };
@@ -89,10 +87,8 @@ impl Maildrop {
     }
 
     /// The unique ids of all messages.
-    pub(crate) async fn unique_ids(&self) -> Result<&UniqueIds, MailError> {
-        self.ids
-            .get_or_try_init(|| self.selected.unique_ids())
-            .await
+    pub(crate) fn unique_ids(&self) -> &UniqueIds {
+        &self.ids
     }
 
     /// Both as the answer to PASS and LIST says them.
