@@ -136,7 +136,7 @@ impl Mail {
                 AccountInner::open(self.clone(), id, quota).await
             })
             .await?;
-        Ok(Account(account.clone()))
+        Ok(Account(account.clone(), None))
     }
 
     /// Stores and parses the bytes of a message. Returns once they are on stable storage. `TooBig`.

@@ -12,8 +12,10 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod acl;
 mod annotations;
 mod apply;
+mod between;
 mod bulletin;
 mod check;
 mod chunk;
@@ -29,6 +31,7 @@ mod journal;
 mod keys;
 mod mailbox;
 mod messages;
+mod permitted;
 mod quota;
 mod record;
 mod repeats;
@@ -41,6 +44,7 @@ mod uidls;
 mod view;
 
 pub use account::Account;
+pub use acl::{Acl, Grantee, Identifier};
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
 };

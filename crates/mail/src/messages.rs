@@ -4,13 +4,14 @@ use crate::account::{AccountInner, Writer};
 use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
+use crate::permitted::Permitted;
 use crate::record::MailboxRecord;
 use crate::repeats::Once;
 use crate::threads::Threading;
 use crate::{Account, Ingested, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
 use std::sync::Arc;
-use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Rights, Uid, UidSet, UidValidity};
 
 /// A message to append.
 #[derive(Clone, Debug)]
@@ -55,11 +56,12 @@ const MAX_PREFIX: usize = 2048;
 
 impl Account {
     /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`,
-    /// `OverQuota`, `Limit`, `Invalid` for a prefix that is too long.
+    /// `OverQuota`, `Limit`, `Denied`, `Invalid` for a prefix that is too long. Flags that a guest may
+    /// not set are left out (RFC 4314 4).
     pub async fn append(
         &self,
         mailbox: MailboxId,
-        messages: Vec<NewMessage>,
+        mut messages: Vec<NewMessage>,
     ) -> Result<Appended, MailError> {
         let appended = self.append_once(mailbox, messages, None).await?;
         appended.ok_or_else(contention)
@@ -88,6 +90,10 @@ impl Account {
         account.check_room(messages.len() as u64, octets)?;
         for _ in 0..ATTEMPTS {
             let target = account.existing(mailbox)?;
+            let permitted = self.may_insert(mailbox)?;
+            for message in &mut messages {
+                permitted.keep(&mut message.flags, &mut message.keywords);
+            }
             if messages.iter().any(|message| !message.keywords.is_empty()) {
                 // Only a loaded view knows whether there is room for more keywords.
                 account.load(&target).await?;
@@ -115,7 +121,8 @@ impl Account {
         Err(contention())
     }
 
-    /// Copies messages, all that still exist or none.
+    /// Copies messages, all that still exist or none, also from another account. Flags that a guest
+    /// may not set are left out (RFC 4314 4). `NotFound`, `OverQuota`, `Limit`, `Denied`.
     pub async fn copy(
         &self,
         from: &Selected,
@@ -125,7 +132,9 @@ impl Account {
         self.transfer(from, uids, to, Transfer::Copy).await
     }
 
-    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids.
+    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids. Between
+    /// accounts it takes two: after a crash in the middle the messages are in both. As
+    /// [`copy`](Self::copy).
     pub async fn move_messages(
         &self,
         from: &Selected,
@@ -133,6 +142,13 @@ impl Account {
         to: MailboxId,
     ) -> Result<Copied, MailError> {
         self.transfer(from, uids, to, Transfer::Move).await
+    }
+
+    /// `Denied` or `NotFound` unless messages may be put there; otherwise which flags they may have.
+    fn may_insert(&self, mailbox: MailboxId) -> Result<Permitted, MailError> {
+        // RFC 4314 4: APPEND and COPY take i.
+        self.require(mailbox, Rights::INSERT)?;
+        Ok(Permitted::of(self.rights(mailbox)))
     }
 
     async fn transfer(
@@ -143,10 +159,18 @@ impl Account {
         how: Transfer,
     ) -> Result<Copied, MailError> {
         let account = &self.0;
+        if how == Transfer::Move {
+            // RFC 6851 4.2: what STORE of \Deleted and EXPUNGE take.
+            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
+        }
+        if from.account_id() != account.id {
+            return self.transfer_between(from, uids, to, how).await;
+        }
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             from.mailbox().live()?;
             let target = account.existing(to)?;
+            let permitted = self.may_insert(to)?;
             account.load(from.mailbox()).await?;
             let mut tx = Transaction::new(account, &mut writer);
             let source = tx.view(from.mailbox())?;
@@ -171,7 +195,10 @@ impl Account {
                 // The edit was made before the view was there.
                 tx = Transaction::new(account, &mut writer);
             }
-            let rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            let mut rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            for NewRow { row, keywords } in &mut rows {
+                permitted.keep(&mut row.flags, keywords);
+            }
             let to_uids = rows.iter().map(|new| new.row.uid).collect();
             tx.change(&target, Change::Appended(rows))?;
             if how == Transfer::Move {
@@ -193,7 +220,7 @@ impl Account {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Transfer {
+pub(crate) enum Transfer {
     Copy,
     Move,
 }

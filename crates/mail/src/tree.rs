@@ -1,6 +1,8 @@
 //! The mailbox tree of an account, as an immutable snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::Acl;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use types::{MailboxId, MailboxName, Role};
 
 /// One existing mailbox.
@@ -19,6 +21,7 @@ pub struct Tree {
     pub folders: BTreeMap<MailboxName, Folder>,
     /// Subscribed names, whether or not such a mailbox exists (RFC 9051 6.3.7).
     pub subscriptions: BTreeSet<MailboxName>,
+    pub(crate) acls: HashMap<MailboxId, Arc<Acl>>,
 }
 
 impl Tree {
