@@ -136,13 +136,17 @@ impl Tree {
     }
 }
 
+pub(crate) fn denied() -> MailError {
+    MailError::new(
+        MailErrorKind::Denied,
+        "you do not have the right to do that",
+    )
+}
+
 /// `Denied` when the mailbox may be known, `NotFound` otherwise (RFC 4314 6).
 fn refusal(held: Rights) -> MailError {
     match held.contains(Rights::LOOKUP) {
-        true => MailError::new(
-            MailErrorKind::Denied,
-            "you do not have the right to do that",
-        ),
+        true => denied(),
         false => MailError::not_found("no such mailbox"),
     }
 }
@@ -287,7 +291,7 @@ impl Account {
     pub(crate) fn owner_only(&self) -> Result<(), MailError> {
         match self.1 {
             None => Ok(()),
-            Some(_) => Err(refusal(Rights::LOOKUP)),
+            Some(_) => Err(denied()),
         }
     }
 
@@ -308,6 +312,9 @@ impl Account {
     ) -> Result<(), MailError> {
         let account = &*self.0;
         if identifier.grantee == Grantee::Account(self.id()) {
+            if !identifier.negative && change(Rights::ALL) == Rights::ALL {
+                return Ok(());
+            }
             return Err(MailError::new(
                 MailErrorKind::NotAllowed,
                 "the owner has every right, always",
@@ -328,6 +335,9 @@ impl Account {
             }
             if !new.is_empty() {
                 acl.0.insert(identifier, new);
+            }
+            if acl.0.len() > MAX_ENTRIES {
+                account.mail.forget_the_gone(&mut acl).await?;
             }
             if acl.0.len() > MAX_ENTRIES {
                 return Err(MailError::new(
@@ -393,6 +403,17 @@ impl Mail {
         let key = keys::sharer(owner);
         let hint = self.meta().get(grantee.partition(), &key).await?;
         Ok(hint.is_some())
+    }
+
+    /// Takes out what is about accounts that are no more, and never will be again.
+    async fn forget_the_gone(&self, acl: &mut Acl) -> Result<(), MailError> {
+        let identifiers: Vec<Identifier> = acl.0.keys().copied().collect();
+        for identifier in identifiers {
+            if !self.is_there(identifier.grantee).await? {
+                acl.0.remove(&identifier);
+            }
+        }
+        Ok(())
     }
 
     async fn is_there(&self, grantee: Grantee) -> Result<bool, MailError> {

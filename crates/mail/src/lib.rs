@@ -58,6 +58,7 @@ pub use facts::{Facts, Text, ThreadId};
 pub use journal::FlagChange;
 pub use mailbox::Summary;
 pub use messages::{Appended, Copied, NewMessage};
+pub use permitted::Permitted;
 pub use quota::{QuotaLimits, UNLIMITED, Usage};
 pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};

@@ -6,13 +6,16 @@ use types::{FlagOp, Flags, Keyword, Rights};
 
 /// The flags that may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Permitted {
-    flags: Flags,
-    keywords: bool,
+pub struct Permitted {
+    /// System flags.
+    pub flags: Flags,
+    /// Whether keywords may.
+    pub keywords: bool,
 }
 
 impl Permitted {
-    pub(crate) fn of(rights: Rights) -> Self {
+    /// What these rights permit.
+    pub fn of(rights: Rights) -> Self {
         let others = Flags::ALL.without(Flags::SEEN.union(Flags::DELETED));
         let flags = [
             (Rights::SEEN, Flags::SEEN),

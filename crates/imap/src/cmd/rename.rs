@@ -32,6 +32,12 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 impl Run for Rename {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let (from, to) = (cx.site(&self.from).await?, cx.site(&self.to).await?);
+        if from.account.id() != to.account.id() {
+            return Err(Refusal::no(
+                Code::CANNOT,
+                "a mailbox cannot be given to another user",
+            ));
+        }
         from.account.rename(&from.name, &to.name).await?;
         cx.caused(&from.shown);
         cx.caused(&to.shown);

@@ -176,7 +176,8 @@ impl Run for Select {
         if let Some(resync) = self.qresync {
             catch_up(resync, cx).await?;
         }
-        match self.read_only {
+        // RFC 4314 5.2: also when nothing that all see may be changed.
+        match cx.state.selection()?.is_read_only() {
             true => Done::with(Code::Word("READ-ONLY"), "mailbox open, read-only"),
             false => Done::with(Code::Word("READ-WRITE"), "mailbox open"),
         }

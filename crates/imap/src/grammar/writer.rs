@@ -117,12 +117,12 @@ pub trait Emit {
     }
 
     /// A parenthesised list: all system flags and the keywords.
-    fn all_flags(&mut self, keywords: &[Keyword], extra: &str) -> &mut Self {
+    fn all_flags(&mut self, keywords: &[Keyword]) -> &mut Self {
         self.raw(b"(\\Answered \\Flagged \\Deleted \\Seen \\Draft");
         for keyword in keywords {
             self.raw(b" ").text(keyword.as_str());
         }
-        self.text(extra).raw(b")")
+        self.raw(b")")
     }
 }
 

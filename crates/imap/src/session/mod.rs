@@ -3,9 +3,11 @@
 
 mod place;
 mod read;
+mod roster;
 mod tell;
 
-pub use place::{Place, Site};
+pub use place::{OTHER_USERS, Place, Site};
+pub use roster::{Listed, Roster};
 
 use crate::ext::comparator::Comparator;
 use crate::ext::metadata::Listener;

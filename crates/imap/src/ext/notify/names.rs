@@ -92,13 +92,13 @@ mod tests {
             id: MailboxId(id),
             role: None,
         };
-        Tree {
-            folders: folders
-                .iter()
-                .map(|&(n, id)| (name(n), folder(id)))
-                .collect(),
-            subscriptions: subscriptions.iter().map(|n| name(n)).collect(),
-        }
+        let mut tree = Tree::default();
+        tree.folders = folders
+            .iter()
+            .map(|&(n, id)| (name(n), folder(id)))
+            .collect();
+        tree.subscriptions = subscriptions.iter().map(|n| name(n)).collect();
+        tree
     }
 
     /// `name` for each affected name, with `<old`, `!` for replaced, `s` for subscriptions.
