@@ -63,6 +63,6 @@ pub use quota::{QuotaLimits, UNLIMITED, Usage};
 pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
-pub use tree::{Folder, Tree};
+pub use tree::{Folder, Tree, has_below};
 pub use uidls::{UniqueId, UniqueIds};
 pub use view::{Changes, MAX_KEYWORDS, View};

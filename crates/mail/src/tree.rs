@@ -38,28 +38,20 @@ impl Tree {
             .map(|(name, _)| name)
     }
 
-    /// Whether any mailbox lies below the name.
-    pub fn has_children(&self, name: &MailboxName) -> bool {
-        self.folders
-            .range(name.clone()..)
-            .skip_while(|(n, _)| *n == name)
-            .find(|(n, _)| !n.as_str().starts_with(name.as_str()) || n.is_below(name))
-            .is_some_and(|(n, _)| n.is_below(name))
-    }
-
-    /// Names that exist only because a mailbox lies below them (`\NonExistent`, RFC 5258 3.1).
-    pub fn implied(&self) -> BTreeSet<MailboxName> {
-        self.folders
-            .keys()
-            .flat_map(MailboxName::ancestors)
-            .filter(|name| !self.folders.contains_key(name))
-            .collect()
-    }
-
     /// The mailbox with a role.
     pub fn with_role(&self, role: Role) -> Option<(&MailboxName, &Folder)> {
         self.folders
             .iter()
             .find(|(_, folder)| folder.role == Some(role))
     }
+}
+
+/// Whether any of these names lies below `name`.
+pub fn has_below<T>(names: &BTreeMap<MailboxName, T>, name: &MailboxName) -> bool {
+    names
+        .range(name.clone()..)
+        .map(|(n, _)| n)
+        .skip_while(|n| *n == name)
+        .find(|n| !n.as_str().starts_with(name.as_str()) || n.is_below(name))
+        .is_some_and(|n| n.is_below(name))
 }

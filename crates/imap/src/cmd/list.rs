@@ -186,7 +186,7 @@ impl Run for List {
             let child_info = below != Below::Nothing;
             self.write(&roster, name, child_info, cx.wire.buffer());
             if let Some(listed) = roster.find(name) {
-                self.tell_more(cx, name, listed, is_chosen).await?;
+                self.tell_more(cx, name, &listed, is_chosen).await?;
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
         }
@@ -201,7 +201,7 @@ impl List {
         roster: &'a Roster,
         implied: &'a BTreeSet<MailboxName>,
     ) -> BTreeSet<&'a MailboxName> {
-        let mut names: BTreeSet<&MailboxName> = roster.folders().keys().chain(implied).collect();
+        let mut names: BTreeSet<&MailboxName> = roster.names().chain(implied).collect();
         if self.select.subscribed {
             names.extend(roster.subscriptions());
         }
@@ -251,7 +251,7 @@ impl List {
         if !self.select.recursive_match {
             return Below::Nothing;
         }
-        let names = roster.folders().keys().chain(roster.subscriptions());
+        let names = roster.names().chain(roster.subscriptions());
         let mut below = Below::Nothing;
         for name in names.filter(|n| n.is_below(name) && self.chooses(roster, n)) {
             if !self.patterns.iter().any(|pattern| pattern.matches(name)) {

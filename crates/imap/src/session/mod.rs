@@ -6,6 +6,7 @@ mod read;
 mod roster;
 mod tell;
 
+pub(crate) use place::is_for_others;
 pub use place::{OTHER_USERS, Place, Site};
 pub use roster::{Listed, Roster};
 

@@ -45,12 +45,17 @@ pub(super) fn name_for_others(owner: &str, name: &MailboxName) -> Option<Mailbox
 }
 
 /// What follows the prefix of others' mailboxes.
-fn below_others(name: &MailboxName) -> Option<&str> {
+pub(super) fn below_others(name: &MailboxName) -> Option<&str> {
     let rest = name.as_str().strip_prefix(OTHER_USERS)?;
     match rest.strip_prefix(SEPARATOR) {
         None if !rest.is_empty() => None,
         below => Some(below.unwrap_or_default()),
     }
+}
+
+/// Whether a name is one for mailboxes of others, if the client has none of its own of that name.
+pub(crate) fn is_for_others(name: &MailboxName) -> bool {
+    below_others(name).is_some()
 }
 
 impl Session {

@@ -1,14 +1,15 @@
 //! All mailboxes a client can see, its own and those that are shared with it.
 
 use super::Session;
-use super::place::name_for_others;
+use super::place::{below_others, name_for_others};
 use crate::refusal::Refusal;
-use mail::{Account, Tree};
+use mail::{Account, Folder, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use types::{MailboxId, MailboxName, Rights, Role};
 
 /// A mailbox among those a client can see.
+#[derive(Clone)]
 pub struct Listed {
     /// Whose it is; a guest's handle for what is somebody else's.
     pub account: Account,
@@ -22,21 +23,56 @@ pub struct Listed {
 
 /// All mailboxes at one moment, by the names the client knows them by.
 pub struct Roster {
+    account: Account,
     own: Arc<Tree>,
-    folders: BTreeMap<MailboxName, Listed>,
+    /// No name is in both: the client's own come first, as where names are looked up.
+    others: BTreeMap<MailboxName, Listed>,
     /// Those who share mailboxes with the client, or once did.
     pub sharers: Vec<Account>,
 }
 
 impl Roster {
-    /// All mailboxes, in the order of their names. INBOX is always among them.
-    pub fn folders(&self) -> &BTreeMap<MailboxName, Listed> {
-        &self.folders
+    /// The client's own alone.
+    pub fn of(own: &Account) -> Self {
+        Self {
+            account: own.clone(),
+            own: own.tree(),
+            others: BTreeMap::new(),
+            sharers: Vec::new(),
+        }
+    }
+
+    /// All names of mailboxes. INBOX is always among them.
+    pub fn names(&self) -> impl Iterator<Item = &MailboxName> {
+        self.own.folders.keys().chain(self.others.keys())
+    }
+
+    /// All mailboxes.
+    pub fn folders(&self) -> impl Iterator<Item = (&MailboxName, Listed)> {
+        let own = self.own.folders.iter();
+        let others = self.others.iter();
+        own.map(|(name, folder)| (name, self.listed(folder)))
+            .chain(others.map(|(name, listed)| (name, listed.clone())))
     }
 
     /// The mailbox of a name.
-    pub fn find(&self, name: &MailboxName) -> Option<&Listed> {
-        self.folders.get(name)
+    pub fn find(&self, name: &MailboxName) -> Option<Listed> {
+        let own = self.own.find(name).map(|folder| self.listed(folder));
+        own.or_else(|| self.others.get(name).cloned())
+    }
+
+    fn listed(&self, folder: &Folder) -> Listed {
+        Listed {
+            account: self.account.clone(),
+            id: folder.id,
+            role: folder.role,
+            rights: Rights::ALL,
+        }
+    }
+
+    /// Whether a name is the client's own, not one for a mailbox of others.
+    pub fn is_own(&self, name: &MailboxName) -> bool {
+        below_others(name).is_none() || self.own.find(name).is_some()
     }
 
     /// Subscribed names, whether or not such a mailbox exists (RFC 9051 6.3.7).
@@ -46,19 +82,16 @@ impl Roster {
 
     /// Whether any mailbox lies below the name.
     pub fn has_children(&self, name: &MailboxName) -> bool {
-        self.folders
-            .range(name.clone()..)
-            .skip_while(|(n, _)| *n == name)
-            .find(|(n, _)| !n.as_str().starts_with(name.as_str()) || n.is_below(name))
-            .is_some_and(|(n, _)| n.is_below(name))
+        mail::has_below(&self.own.folders, name) || mail::has_below(&self.others, name)
     }
 
     /// Names that exist only because a mailbox lies below them (`\NonExistent`, RFC 5258 3.1).
     pub fn implied(&self) -> BTreeSet<MailboxName> {
-        self.folders
-            .keys()
+        let exists =
+            |name: &MailboxName| self.own.find(name).is_some() || self.others.contains_key(name);
+        self.names()
             .flat_map(MailboxName::ancestors)
-            .filter(|name| !self.folders.contains_key(name))
+            .filter(|name| !exists(name))
             .collect()
     }
 }
@@ -71,7 +104,7 @@ impl Session {
     pub async fn roster(&self) -> Result<Roster, Refusal> {
         let own = self.state.account()?;
         let mail = own.mail();
-        let (mut folders, mut sharers) = (BTreeMap::new(), Vec::new());
+        let mut roster = Roster::of(own);
         for (owner, owner_name) in mail.sharers(own.id()).await? {
             let account = mail.account(owner).await?.for_guest(own.id());
             for (name, folder) in &account.tree().folders {
@@ -79,6 +112,7 @@ impl Session {
                 // RFC 4314 4: LIST tells what may be looked up.
                 if rights.contains(Rights::LOOKUP)
                     && let Some(shown) = name_for_others(&owner_name, name)
+                    && roster.own.find(&shown).is_none()
                 {
                     let listed = Listed {
                         account: account.clone(),
@@ -86,26 +120,11 @@ impl Session {
                         role: None,
                         rights,
                     };
-                    folders.insert(shown, listed);
+                    roster.others.insert(shown, listed);
                 }
             }
-            sharers.push(account);
+            roster.sharers.push(account);
         }
-        let tree = own.tree();
-        // The client's own come first, as where names are looked up.
-        folders.extend(tree.folders.iter().map(|(name, folder)| {
-            let listed = Listed {
-                account: own.clone(),
-                id: folder.id,
-                role: folder.role,
-                rights: Rights::ALL,
-            };
-            (name.clone(), listed)
-        }));
-        Ok(Roster {
-            own: tree,
-            folders,
-            sharers,
-        })
+        Ok(roster)
     }
 }
