@@ -61,7 +61,7 @@ impl Account {
     pub async fn append(
         &self,
         mailbox: MailboxId,
-        mut messages: Vec<NewMessage>,
+        messages: Vec<NewMessage>,
     ) -> Result<Appended, MailError> {
         let appended = self.append_once(mailbox, messages, None).await?;
         appended.ok_or_else(contention)
@@ -71,7 +71,7 @@ impl Account {
     pub(crate) async fn append_once(
         &self,
         mailbox: MailboxId,
-        messages: Vec<NewMessage>,
+        mut messages: Vec<NewMessage>,
         once: Option<Once>,
     ) -> Result<Option<Appended>, MailError> {
         if messages
