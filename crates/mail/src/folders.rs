@@ -371,7 +371,9 @@ impl Account {
     }
 
     /// Subscribes to a name, or takes the subscription back; both succeed when nothing changes.
+    /// `Denied` for guests: subscriptions are the owner's.
     pub async fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), MailError> {
+        self.owner_only()?;
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {

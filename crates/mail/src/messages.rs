@@ -56,8 +56,8 @@ const MAX_PREFIX: usize = 2048;
 
 impl Account {
     /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`,
-    /// `OverQuota`, `Limit`, `Denied`, `Invalid` for a prefix that is too long. Flags that a guest may
-    /// not set are left out (RFC 4314 4).
+    /// `OverQuota`, `Limit`, `Denied`, `Invalid` for a prefix that is too long. Flags that a guest
+    /// may not set are left out (RFC 4314 4).
     pub async fn append(
         &self,
         mailbox: MailboxId,
@@ -144,7 +144,7 @@ impl Account {
         self.transfer(from, uids, to, Transfer::Move).await
     }
 
-    /// `Denied` or `NotFound` unless messages may be put there; otherwise which flags they may have.
+    /// Which flags messages that are put there may have. `Denied` or `NotFound` when none may be.
     fn may_insert(&self, mailbox: MailboxId) -> Result<Permitted, MailError> {
         // RFC 4314 4: APPEND and COPY take i.
         self.require(mailbox, Rights::INSERT)?;

@@ -1,5 +1,5 @@
-//! Which flags may be changed with which rights (RFC 4314 4): `\Seen` with s, `\Deleted` with t, all
-//! others with w.
+//! Which flags may be changed with which rights (RFC 4314 4): `\Seen` with s, `\Deleted` with t,
+//! all others with w.
 
 use crate::{FlagChange, MailError, MailErrorKind, View};
 use types::{FlagOp, Flags, Keyword, Rights};
@@ -48,8 +48,8 @@ impl Permitted {
     }
 
     /// What may be made of a change to messages of `view`: one, or two to be made one after the
-    /// other. `Denied` when the change is about flags of which none may be changed: with some, STORE
-    /// should not fail.
+    /// other. `Denied` when the change is about flags of which none may be changed: with some,
+    /// STORE should not fail.
     pub(crate) fn changes(
         self,
         change: &FlagChange,

@@ -232,6 +232,8 @@ async fn some_things_are_for_the_owner_alone() {
     w.grant("INBOX", "lrswipkxtea").await;
     let inbox = w.visited().rename(&name("INBOX"), &name("INBOX/x")).await;
     assert_eq!(kind(inbox), Some(MailErrorKind::Denied));
+    let subscribed = w.visited().subscribe(&name("box"), true).await;
+    assert_eq!(kind(subscribed), Some(MailErrorKind::Denied));
     let deleted = w.visited().delete(&name("INBOX")).await;
     assert_eq!(kind(deleted), Some(MailErrorKind::NotAllowed));
     // And the owner can never be shut out.

@@ -222,7 +222,8 @@ impl Run for GetAcl {
         let out = cx.wire.buffer();
         out.raw(b"* ACL ").mailbox(&shown);
         for (name, rights) in std::iter::once((owner, Rights::ALL)).chain(entries) {
-            out.raw(b" ").string(name.as_bytes());
+            // IMAPClient takes quotes for a part of the name.
+            out.raw(b" ").astring(name.as_bytes());
             out.raw(b" ").text(&rights.to_string());
         }
         out.crlf();
@@ -238,12 +239,13 @@ impl Run for ListRights {
         let out = cx.wire.buffer();
         // RFC 4314 3.4: the identifier as the client wrote it.
         out.raw(b"* LISTRIGHTS ").mailbox(&shown);
-        out.raw(b" ").string(self.who.text.as_bytes());
-        match who.grantee == Grantee::Account(account.id()) {
-            // The owner has all rights, always.
-            true => out.raw(b" ").text(&Rights::ALL.to_string()),
+        out.raw(b" ").astring(self.who.text.as_bytes());
+        match (who.grantee == Grantee::Account(account.id()), who.negative) {
+            // The owner has all rights, always, and they cannot be taken.
+            (true, false) => out.raw(b" ").text(&Rights::ALL.to_string()),
+            (true, true) => out.raw(b" \"\""),
             // RFC 4314 2.1.1: no right is tied to another, so c and d stand alone too.
-            false => out.raw(b" \"\" l r s w i p k x t e a c d"),
+            (false, _) => out.raw(b" \"\" l r s w i p k x t e a c d"),
         };
         out.crlf();
         Done::ok("that is all")

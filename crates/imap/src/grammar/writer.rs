@@ -1,5 +1,6 @@
 //! Values in their wire form, appended to whatever buffer the connection writes from.
 
+use super::cursor::is_astring_char;
 use super::dates;
 use super::utf7;
 use mail::View;
@@ -49,6 +50,18 @@ pub trait Emit {
             rest = tail;
         }
         self.raw(rest).raw(b"\"")
+    }
+
+    /// `astring`: without quotes if it can be, for what clients do not expect quotes around.
+    fn astring(&mut self, bytes: &[u8]) -> &mut Self {
+        let is_atom = !bytes.is_empty()
+            && bytes.iter().all(|&c| is_astring_char(c))
+            && !bytes.eq_ignore_ascii_case(b"NIL");
+        if is_atom {
+            self.raw(bytes)
+        } else {
+            self.string(bytes)
+        }
     }
 
     /// `nstring`.
@@ -198,6 +211,15 @@ mod tests {
         assert_eq!(written(|o| o.string("\u{e4}".as_bytes())), "{2}\r\n\u{e4}");
         assert_eq!(written(|o| o.string(b"a\"\\b")), "\"a\\\"\\\\b\"");
         assert_eq!(written(|o| o.nstring(None)), "NIL");
+        for (text, want) in [
+            ("bob@x.org", "bob@x.org"),
+            ("nil", "\"nil\""),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("\u{e4}", "{2}\r\n\u{e4}"),
+        ] {
+            assert_eq!(written(|o| o.astring(text.as_bytes())), want);
+        }
     }
 
     #[test]

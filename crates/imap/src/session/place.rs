@@ -3,8 +3,8 @@
 //! engine asks again where it acts.
 //!
 //! The mailboxes of others are below `Other Users/` and their account's name. A mailbox of the
-//! client's own that has such a name (made before there were others', or by a delivery) comes first,
-//! so that none is out of reach; no new ones can be made.
+//! client's own that has such a name (made before there were others', or by a delivery) comes
+//! first, so that none is out of reach; no new ones can be made.
 
 use super::Session;
 use crate::grammar::mailbox::RawName;

@@ -1,4 +1,4 @@
-//! What has happened to the names of mailboxes: the difference of what was there before and is there
+//! What has happened to the names of mailboxes: the difference of what was there and what is there
 //! now (RFC 5465 5.4, 5.5). That others begin or cease to share a mailbox is as if it were made or
 //! deleted.
 
