@@ -268,28 +268,32 @@ impl Account {
     /// The same account for somebody else, who may do what the lists of its mailboxes say.
     #[must_use]
     pub fn for_guest(&self, guest: AccountId) -> Self {
-        Self(self.0.clone(), Some(guest).filter(|id| *id != self.id()))
+        Self(
+            self.0.clone(),
+            self.1.clone(),
+            Some(guest).filter(|id| *id != self.id()),
+        )
     }
 
     /// Who works on it, if that is not the owner.
     pub fn guest(&self) -> Option<AccountId> {
-        self.1
+        self.2
     }
 
     /// What may be done with a mailbox through this handle; nothing when it is not there.
     pub fn rights(&self, mailbox: MailboxId) -> Rights {
-        self.0.rights(self.1, mailbox)
+        self.0.rights(self.2, mailbox)
     }
 
     /// `Denied` unless all of `rights` are there; `NotFound` when the mailbox must not be known
     /// either.
     pub fn require(&self, mailbox: MailboxId, rights: Rights) -> Result<(), MailError> {
-        self.0.require(self.1, mailbox, rights)
+        self.0.require(self.2, mailbox, rights)
     }
 
     /// What no right allows to anybody else.
     pub(crate) fn owner_only(&self) -> Result<(), MailError> {
-        match self.1 {
+        match self.2 {
             None => Ok(()),
             Some(_) => Err(denied()),
         }

@@ -97,6 +97,11 @@ impl TreeEdit {
         Ok(())
     }
 
+    fn subscribe(&mut self, name: &MailboxName) {
+        self.batch.put(keys::subscription(name), &b""[..]);
+        self.tree.subscriptions.insert(name.clone());
+    }
+
     fn remove(&mut self, mailbox: Arc<Mailbox>, name: &MailboxName) {
         let record = mailbox.state().head.record.clone();
         self.batch
@@ -215,11 +220,36 @@ impl AccountInner {
                     continue;
                 };
                 edit.make(writer, &name, Some(*role))?;
-                edit.batch.put(keys::subscription(&name), &b""[..]);
-                edit.tree.subscriptions.insert(name);
+                edit.subscribe(&name);
             }
             if edit.commit(self, writer).await? {
                 return Ok(());
+            }
+            self.refresh(writer).await?;
+        }
+        Err(contention())
+    }
+}
+
+impl AccountInner {
+    /// The mailbox of a name, made and subscribed to when there is none, whatever the quota says.
+    pub(crate) async fn find_or_make(
+        &self,
+        writer: &mut Writer,
+        name: &MailboxName,
+        role: Option<Role>,
+    ) -> Result<Arc<Mailbox>, MailError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(folder) = self.tree().find(name) {
+                return self.existing(folder.id);
+            }
+            let mut edit = TreeEdit::new(self, writer);
+            edit.limit = None;
+            let id = edit.make(writer, name, role)?;
+            edit.make_above(writer, name)?;
+            edit.subscribe(name);
+            if edit.commit(self, writer).await? {
+                return self.existing(id);
             }
             self.refresh(writer).await?;
         }
@@ -238,7 +268,7 @@ impl Account {
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
-            account.require_create(self.1, name)?;
+            account.require_create(self.2, name)?;
             if role.is_some() {
                 self.owner_only()?;
             }
@@ -274,6 +304,8 @@ impl Account {
             account
                 .drop_annotations(mailbox.id, &mut edit.batch)
                 .await?;
+            // RFC 4467 2.2: the key is one of this mailbox, not of its name.
+            edit.batch.delete(keys::access_key(account.id, mailbox.id));
             edit.remove(mailbox, name);
             if edit.commit(account, &mut writer).await? {
                 return Ok(());
@@ -350,14 +382,14 @@ impl Account {
         from: &MailboxName,
         to: &MailboxName,
     ) -> Result<(), MailError> {
-        if self.1.is_none() {
+        if self.2.is_none() {
             return Ok(());
         }
         let folder = tree
             .find(from)
             .ok_or_else(|| MailError::not_found("no such mailbox"))?;
         self.require(folder.id, Rights::DELETE)?;
-        self.0.require_create(self.1, to)
+        self.0.require_create(self.2, to)
     }
 
     async fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), MailError> {
@@ -388,8 +420,7 @@ impl Account {
                         "too many subscriptions",
                     ));
                 }
-                edit.batch.put(keys::subscription(name), &b""[..]);
-                edit.tree.subscriptions.insert(name.clone());
+                edit.subscribe(name);
             } else {
                 edit.batch.delete(keys::subscription(name));
                 edit.tree.subscriptions.remove(name);

@@ -1,14 +1,14 @@
 //! LIST, with the options of LIST-EXTENDED, LIST-STATUS and SPECIAL-USE.
 
+use super::listed::Listed;
 use super::status;
 use super::*;
 use crate::ext::acl::write_my_rights;
 use crate::ext::metadata::{Entry, MAX_ENTRIES, Object, tell_mailbox};
 use crate::grammar::Pattern;
-use crate::session::{Listed, Roster};
+use crate::session::{Member, Roster};
 use crate::spec::StatusItem;
 use crate::view::MAX_PENDING;
-use bytes::BytesMut;
 use mail::MailErrorKind;
 use std::collections::BTreeSet;
 use types::MailboxName;
@@ -160,6 +160,7 @@ impl Run for List {
         {
             cx.enable_condstore();
         }
+        let names = cx.enabled.names();
         // RFC 9051 6.3.9: an empty pattern is answered by the separator alone.
         if !self.extended
             && self
@@ -183,10 +184,16 @@ impl Run for List {
             if !is_chosen && below != Below::Untold {
                 continue;
             }
-            let child_info = below != Below::Nothing;
-            self.write(&roster, name, child_info, cx.wire.buffer());
-            if let Some(listed) = roster.find(name) {
-                self.tell_more(cx, name, &listed, is_chosen).await?;
+            let listed = Listed {
+                // RFC 9051 6.3.9: \NonExistent needs no option there.
+                extended: self.extended || cx.enabled.rev2,
+                subscribed: self.select.subscribed || self.returns.subscribed,
+                child_info: self.child_info(below),
+                ..Listed::new(&roster, name)
+            };
+            listed.write(names, cx.wire.buffer());
+            if let Some(member) = roster.find(name) {
+                self.tell_more(cx, name, &member, is_chosen).await?;
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
         }
@@ -213,23 +220,23 @@ impl List {
         &self,
         cx: &mut Session,
         name: &MailboxName,
-        listed: &Listed,
+        member: &Member,
         is_chosen: bool,
     ) -> Result<(), Refusal> {
         // RFC 8440 3: behind the LIST response.
         if self.returns.my_rights {
-            write_my_rights(name, listed.rights, cx.wire.buffer());
+            write_my_rights(name, member.rights, cx.enabled.names(), cx.wire.buffer());
         }
         // RFC 5819 2: STATUS for mailboxes that can be selected.
         if !self.returns.status.is_empty() {
-            let (items, out) = (&self.returns.status, cx.wire.buffer());
-            unless_denied(status::tell(name, &listed.account, listed.id, items, out).await)?;
+            let items = &self.returns.status;
+            unless_denied(status::tell(cx, name, &member.account, member.id, items).await)?;
         }
         // RFC 9590 3: not for a mailbox that is told for those below it.
         if !self.returns.metadata.is_empty() && is_chosen {
             let object = Object::Mailbox {
-                account: listed.account.clone(),
-                id: listed.id,
+                account: member.account.clone(),
+                id: member.id,
                 name: name.clone(),
             };
             unless_denied(tell_mailbox(cx, &object, &self.returns.metadata).await)?;
@@ -262,42 +269,14 @@ impl List {
         below
     }
 
-    fn write(&self, roster: &Roster, name: &MailboxName, child_info: bool, out: &mut BytesMut) {
-        let folder = roster.find(name);
-        out.raw(b"* LIST (");
-        if folder.is_none() {
-            // RFC 5258 3.1: \NonExistent implies \Noselect, which is all that RFC 3501 knows.
-            out.raw(if self.extended {
-                b"\\NonExistent ".as_slice()
-            } else {
-                b"\\Noselect "
-            });
+    /// RFC 5258 3.5: by which of the options something below was chosen.
+    fn child_info(&self, below: Below) -> &'static str {
+        match (self.select.subscribed, self.select.special_use) {
+            _ if below == Below::Nothing => "",
+            (true, true) => "\"SUBSCRIBED\" \"SPECIAL-USE\"",
+            (true, false) => "\"SUBSCRIBED\"",
+            _ => "\"SPECIAL-USE\"",
         }
-        out.raw(if roster.has_children(name) {
-            b"\\HasChildren".as_slice()
-        } else {
-            b"\\HasNoChildren"
-        });
-        if (self.select.subscribed || self.returns.subscribed)
-            && roster.subscriptions().contains(name)
-        {
-            out.raw(b" \\Subscribed");
-        }
-        if let Some(role) = folder.and_then(|folder| folder.role) {
-            out.raw(b" \\").text(role.name());
-        }
-        out.raw(b") \"/\" ").mailbox(name);
-        if child_info {
-            // RFC 5258 3.5: by which of the options something below was chosen.
-            out.raw(b" (\"CHILDINFO\" (");
-            out.raw(match (self.select.subscribed, self.select.special_use) {
-                (true, true) => b"\"SUBSCRIBED\" \"SPECIAL-USE\"".as_slice(),
-                (true, false) => b"\"SUBSCRIBED\"",
-                _ => b"\"SPECIAL-USE\"",
-            });
-            out.raw(b"))");
-        }
-        out.crlf();
     }
 }
 

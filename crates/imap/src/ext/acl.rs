@@ -3,6 +3,7 @@
 //! option of LIST.
 
 use super::*;
+use crate::grammar::Names;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
 use auth::AuthError;
@@ -219,8 +220,9 @@ impl Run for GetAcl {
             entries.extend(name.map(|name| (format!("{sign}{name}"), rights)));
         }
         let owner = mail.account_name(account.id()).await?.unwrap_or_default();
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
-        out.raw(b"* ACL ").mailbox(&shown);
+        out.raw(b"* ACL ").mailbox(&shown, names);
         for (name, rights) in std::iter::once((owner, Rights::ALL)).chain(entries) {
             // IMAPClient takes quotes for a part of the name.
             out.raw(b" ").astring(name.as_bytes());
@@ -236,9 +238,10 @@ impl Run for ListRights {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place { account, shown, .. } = cx.place(&self.mailbox, Rights::ADMINISTER).await?;
         let who = self.who.find(cx).await?;
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
         // RFC 4314 3.4: the identifier as the client wrote it.
-        out.raw(b"* LISTRIGHTS ").mailbox(&shown);
+        out.raw(b"* LISTRIGHTS ").mailbox(&shown, names);
         out.raw(b" ").astring(self.who.text.as_bytes());
         match (who.grantee == Grantee::Account(account.id()), who.negative) {
             // The owner has all rights, always, and they cannot be taken.
@@ -269,14 +272,19 @@ impl Run for MyRights {
         if !rights.any(any) {
             account.require(id, any)?;
         }
-        write_my_rights(&shown, rights, cx.wire.buffer());
+        write_my_rights(&shown, rights, cx.enabled.names(), cx.wire.buffer());
         Done::ok("that is all")
     }
 }
 
 /// `myrights-data = "MYRIGHTS" SP mailbox SP rights`
-pub(crate) fn write_my_rights(name: &MailboxName, rights: Rights, out: &mut BytesMut) {
-    out.raw(b"* MYRIGHTS ").mailbox(name);
+pub(crate) fn write_my_rights(
+    name: &MailboxName,
+    rights: Rights,
+    names: Names,
+    out: &mut BytesMut,
+) {
+    out.raw(b"* MYRIGHTS ").mailbox(name, names);
     out.raw(b" ").text(&rights.to_string()).crlf();
 }
 

@@ -233,8 +233,9 @@ impl Run for GetQuotaRoot {
             cx.place(&self.mailbox, Rights::READ).await?;
         }
         let root = root_of(&account).await?;
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
-        out.raw(b"* QUOTAROOT ").mailbox(&shown);
+        out.raw(b"* QUOTAROOT ").mailbox(&shown, names);
         out.raw(b" ").string(root.as_bytes()).crlf();
         write_quota(&root, &account.usage(), out);
         Done::ok("that is all")

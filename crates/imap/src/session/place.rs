@@ -112,6 +112,23 @@ impl Session {
         })
     }
 
+    /// The name by which the client knows a mailbox; `None` when it is gone.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn name_of(
+        &self,
+        account: &Account,
+        id: MailboxId,
+    ) -> Result<Option<MailboxName>, Refusal> {
+        let name = account.name_of(id);
+        if account.guest().is_none() {
+            return Ok(name);
+        }
+        let owner = account.mail().account_name(account.id()).await?;
+        Ok(name.and_then(|name| name_for_others(&owner?, &name)))
+    }
+
     /// `None`: the name is among those of others' mailboxes, but there is nothing.
     async fn locate(&self, raw: &RawName) -> Result<Option<Site>, Refusal> {
         let shown = raw.name.clone()?;

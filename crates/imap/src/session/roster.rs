@@ -10,7 +10,7 @@ use types::{MailboxId, MailboxName, Rights, Role};
 
 /// A mailbox among those a client can see.
 #[derive(Clone)]
-pub struct Listed {
+pub struct Member {
     /// Whose it is; a guest's handle for what is somebody else's.
     pub account: Account,
     /// Which of its mailboxes.
@@ -26,7 +26,7 @@ pub struct Roster {
     account: Account,
     own: Arc<Tree>,
     /// No name is in both: the client's own come first, as where names are looked up.
-    others: BTreeMap<MailboxName, Listed>,
+    others: BTreeMap<MailboxName, Member>,
     /// Those who share mailboxes with the client, or once did.
     pub sharers: Vec<Account>,
 }
@@ -48,21 +48,21 @@ impl Roster {
     }
 
     /// All mailboxes.
-    pub fn folders(&self) -> impl Iterator<Item = (&MailboxName, Listed)> {
+    pub fn folders(&self) -> impl Iterator<Item = (&MailboxName, Member)> {
         let own = self.own.folders.iter();
         let others = self.others.iter();
-        own.map(|(name, folder)| (name, self.listed(folder)))
-            .chain(others.map(|(name, listed)| (name, listed.clone())))
+        own.map(|(name, folder)| (name, self.member(folder)))
+            .chain(others.map(|(name, member)| (name, member.clone())))
     }
 
     /// The mailbox of a name.
-    pub fn find(&self, name: &MailboxName) -> Option<Listed> {
-        let own = self.own.find(name).map(|folder| self.listed(folder));
+    pub fn find(&self, name: &MailboxName) -> Option<Member> {
+        let own = self.own.find(name).map(|folder| self.member(folder));
         own.or_else(|| self.others.get(name).cloned())
     }
 
-    fn listed(&self, folder: &Folder) -> Listed {
-        Listed {
+    fn member(&self, folder: &Folder) -> Member {
+        Member {
             account: self.account.clone(),
             id: folder.id,
             role: folder.role,
@@ -97,6 +97,17 @@ impl Roster {
 }
 
 impl Session {
+    /// The client's own mailboxes, and all others it can see if `account` is not its own.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn roster_with(&self, account: &Account) -> Result<Roster, Refusal> {
+        match account.guest() {
+            None => Ok(Roster::of(account)),
+            Some(_) => self.roster().await,
+        }
+    }
+
     /// All mailboxes the client can see now.
     ///
     /// # Errors
@@ -114,13 +125,13 @@ impl Session {
                     && let Some(shown) = name_for_others(&owner_name, name)
                     && roster.own.find(&shown).is_none()
                 {
-                    let listed = Listed {
+                    let member = Member {
                         account: account.clone(),
                         id: folder.id,
                         role: None,
                         rights,
                     };
-                    roster.others.insert(shown, listed);
+                    roster.others.insert(shown, member);
                 }
             }
             roster.sharers.push(account);

@@ -17,7 +17,8 @@ use crate::cmd::fetch::{self, Plan};
 use crate::session::Roster;
 use crate::view::Interest;
 use events::Events;
-use filter::{Filter, Group};
+pub(crate) use filter::Filter;
+use filter::Group;
 use mail::Account;
 pub(crate) use push::push;
 use std::sync::Arc;
@@ -247,7 +248,7 @@ impl Run for Set {
         if notify.reaches_others() {
             notify.told = push::look(cx, &mut notify).await?;
         }
-        notify.tell_no_access(cx.wire.buffer());
+        notify.tell_no_access(cx.enabled.names(), cx.wire.buffer());
         if status {
             push::first_status(cx, &notify).await?;
         }

@@ -4,8 +4,9 @@ use super::events::Events;
 use super::filter::Group;
 use super::names::{Affected, Picture, affected};
 use super::{Notify, OVERFLOW, Own};
+use crate::cmd::listed::Listed;
 use crate::cmd::status;
-use crate::grammar::Emit;
+use crate::grammar::{Emit, Names};
 use crate::refusal::Refusal;
 use crate::registry;
 use crate::session::{Roster, Session, State};
@@ -141,7 +142,7 @@ async fn tell_names_of(cx: &mut Session, notify: &mut Notify, own: &Own) -> Resu
         if what.name && events.any(Events::NAME)
             || what.subscription && events.any(Events::SUBSCRIPTION)
         {
-            write_list(new, &name, &what, cx.wire.buffer());
+            write_list(new, &name, &what, cx);
         }
         // RFC 5465 5.1: a new UIDVALIDITY is told by STATUS.
         if what.replaced
@@ -229,12 +230,13 @@ impl Notify {
     }
 
     /// RFC 5465 3.1: for a mailbox that was named and can be listed, but not read.
-    pub(super) fn tell_no_access(&self, out: &mut BytesMut) {
+    pub(super) fn tell_no_access(&self, names: Names, out: &mut BytesMut) {
         for (name, listed) in self.told.folders() {
             let is_named =
                 |group: &Group| group.filter.is_by_name() && group.filter.covers(name, &self.told);
             if !listed.rights.contains(Rights::READ) && self.groups.iter().any(is_named) {
-                out.raw(b"* LIST (\\NoAccess) \"/\" ").mailbox(name).crlf();
+                out.raw(b"* LIST (\\NoAccess) \"/\" ").mailbox(name, names);
+                out.crlf();
             }
         }
     }
@@ -261,12 +263,12 @@ async fn tell_status(
         return Ok(());
     }
     let condstore = cx.enabled.condstore;
-    write_status(cx.wire.buffer(), account, id, name, condstore).await
+    write_status(cx, account, id, name, condstore).await
 }
 
 /// STATUS, unless the mailbox is gone or must not be read.
 async fn write_status(
-    out: &mut BytesMut,
+    cx: &mut Session,
     account: &Account,
     id: MailboxId,
     name: &MailboxName,
@@ -284,7 +286,7 @@ async fn write_status(
         .iter()
         .filter_map(|name| registry::status_item(name.as_bytes()))
         .collect();
-    match status::tell(name, account, id, &items, out).await {
+    match status::tell(cx, name, account, id, &items).await {
         // RFC 5465 5: events take the right to read.
         Err(Refusal::Mail(error))
             if matches!(error.kind, MailErrorKind::NotFound | MailErrorKind::Denied) =>
@@ -304,33 +306,18 @@ pub(super) async fn first_status(cx: &mut Session, notify: &Notify) -> Result<()
         }
         // RFC 5465 3.1: HIGHESTMODSEQ with FlagChange, whether or not CONDSTORE is enabled.
         let modseq = cx.enabled.condstore || events.any(Events::FLAGS);
-        write_status(cx.wire.buffer(), &listed.account, listed.id, name, modseq).await?;
+        write_status(cx, &listed.account, listed.id, name, modseq).await?;
         cx.wire.flush_if_over(MAX_PENDING).await?;
     }
     Ok(())
 }
 
-fn write_list(roster: &Roster, name: &MailboxName, what: &Affected, out: &mut BytesMut) {
-    let folder = roster.find(name);
-    out.raw(b"* LIST (");
-    // RFC 5465 5.4: MUST, when it does not refer to a mailbox.
-    if folder.is_none() {
-        out.raw(b"\\NonExistent ");
-    }
-    out.raw(match roster.has_children(name) {
-        true => b"\\HasChildren".as_slice(),
-        false => b"\\HasNoChildren",
-    });
-    // RFC 5465 5.5: if and only if it is subscribed to.
-    if roster.subscriptions().contains(name) {
-        out.raw(b" \\Subscribed");
-    }
-    if let Some(role) = folder.and_then(|folder| folder.role) {
-        out.raw(b" \\").text(role.name());
-    }
-    out.raw(b") \"/\" ").mailbox(name);
-    if let Some(old) = &what.old_name {
-        out.raw(b" (\"OLDNAME\" (").mailbox(old).raw(b"))");
-    }
-    out.crlf();
+fn write_list(roster: &Roster, name: &MailboxName, what: &Affected, cx: &mut Session) {
+    // RFC 5465 5.4: \NonExistent is a MUST when it does not refer to a mailbox.
+    // RFC 5465 5.5: \Subscribed if and only if it is subscribed to.
+    let listed = Listed {
+        old_name: what.old_name.as_ref().map(MailboxName::as_str),
+        ..Listed::new(roster, name)
+    };
+    listed.write(cx.enabled.names(), cx.wire.buffer());
 }
