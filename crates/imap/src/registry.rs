@@ -21,6 +21,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::namespace::EXTENSION,
     &UIDPLUS,
     &cmd::append::MULTIAPPEND,
+    &ext::binary::EXTENSION,
     &ext::r#move::EXTENSION,
     &ext::replace::EXTENSION,
     &ext::unselect::EXTENSION,

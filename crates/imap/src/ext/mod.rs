@@ -1,6 +1,7 @@
 //! Extensions with commands of their own, one per file, each with its row.
 
 pub(crate) mod appendlimit;
+pub(crate) mod binary;
 pub(crate) mod comparator;
 pub(crate) mod compress;
 pub(crate) mod condstore;

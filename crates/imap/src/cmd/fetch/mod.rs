@@ -8,6 +8,7 @@ mod row;
 mod section;
 
 pub(crate) use plan::{Item, Message, Needs, Plan};
+pub(crate) use section::{parse_numbers, parse_partial, span};
 
 use super::*;
 use crate::ext::partial::Page;

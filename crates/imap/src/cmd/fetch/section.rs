@@ -5,7 +5,6 @@
 //! header is.
 
 use super::FetchItem;
-use super::content::Content;
 use super::plan::{Item, Message, Needs};
 use crate::grammar::{BadSyntax, Cursor, Emit, Parsed};
 use bytes::{Bytes, BytesMut};
@@ -99,30 +98,10 @@ fn parse_body(c: &mut Cursor<'_>, seen: bool) -> Parsed<Box<dyn Item>> {
 
 /// `section-spec = section-msgtext / (section-part ["." section-text])`
 fn parse_section(c: &mut Cursor<'_>) -> Parsed<(Section, Option<Fields>)> {
-    let mut path = Vec::new();
-    while c.peek().is_some_and(|b| b.is_ascii_digit()) {
-        path.push(c.nz_number()?);
-        if path.len() > MAX_PATH {
-            return Err(BadSyntax("section number is too deep"));
-        }
-        if !c.eat(b".") {
-            return Ok((
-                Section {
-                    path,
-                    part: Part::Whole,
-                },
-                None,
-            ));
-        }
-    }
-    if path.is_empty() && c.peek() == Some(b']') {
-        return Ok((
-            Section {
-                path,
-                part: Part::Whole,
-            },
-            None,
-        ));
+    let (path, whole) = parse_numbers(c)?;
+    if whole {
+        let part = Part::Whole;
+        return Ok((Section { path, part }, None));
     }
     // The longest words first: HEADER is the beginning of the others.
     if c.eat_word(b"HEADER.FIELDS.NOT") {
@@ -155,6 +134,22 @@ fn parse_section(c: &mut Cursor<'_>) -> Parsed<(Section, Option<Fields>)> {
     Ok((Section { path, part }, None))
 }
 
+/// `section-part = nz-number *("." nz-number)`, or nothing; and whether that is all of the section.
+pub(crate) fn parse_numbers(c: &mut Cursor<'_>) -> Parsed<(Vec<u32>, bool)> {
+    let mut path = Vec::new();
+    while c.peek().is_some_and(|b| b.is_ascii_digit()) {
+        path.push(c.nz_number()?);
+        if path.len() > MAX_PATH {
+            return Err(BadSyntax("section number is too deep"));
+        }
+        if !c.eat(b".") {
+            return Ok((path, true));
+        }
+    }
+    let whole = path.is_empty() && c.peek() == Some(b']');
+    Ok((path, whole))
+}
+
 /// `header-list = "(" header-fld-name *(SP header-fld-name) ")"`
 fn parse_fields(c: &mut Cursor<'_>, keep: bool) -> Parsed<Fields> {
     c.sp()?;
@@ -172,7 +167,7 @@ fn parse_fields(c: &mut Cursor<'_>, keep: bool) -> Parsed<Fields> {
 }
 
 /// `partial = "<" number "." nz-number ">"`
-fn parse_partial(c: &mut Cursor<'_>) -> Parsed<Option<(u32, u32)>> {
+pub(crate) fn parse_partial(c: &mut Cursor<'_>) -> Parsed<Option<(u32, u32)>> {
     if !c.eat(b"<") {
         return Ok(None);
     }
@@ -277,18 +272,10 @@ impl Body {
 
     /// What was read for this item.
     fn bytes(&self, m: &Message<'_>, email: &Email, at: usize) -> Bytes {
-        match m.content {
-            Some(Content::Whole(all)) => {
-                let range = self.read_range(email);
-                let end = (range.end as usize).min(all.len());
-                all.slice((range.start as usize).min(end)..end)
-            }
-            Some(Content::Ranges(ranges)) => ranges
-                .iter()
-                .find(|(place, _)| *place == at)
-                .map_or_else(Bytes::new, |(_, bytes)| bytes.clone()),
-            None => Bytes::new(),
-        }
+        let content = m.content;
+        content.map_or_else(Bytes::new, |content| {
+            content.bytes(at, self.read_range(email))
+        })
     }
 
     /// The filtered header, blank line included.
@@ -316,15 +303,17 @@ impl Body {
     }
 
     fn cut<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        match self.partial {
-            Some((first, count)) => {
-                let start = (first as usize).min(bytes.len());
-                let end = start.saturating_add(count as usize).min(bytes.len());
-                &bytes[start..end]
-            }
-            None => bytes,
-        }
+        &bytes[span(self.partial, bytes.len())]
     }
+}
+
+/// The octets of `len` that a partial means.
+pub(crate) fn span(partial: Option<(u32, u32)>, len: usize) -> Range<usize> {
+    let Some((first, count)) = partial else {
+        return 0..len;
+    };
+    let start = (first as usize).min(len);
+    start..start.saturating_add(count as usize).min(len)
 }
 
 impl Item for Body {
