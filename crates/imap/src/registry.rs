@@ -22,6 +22,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::namespace::EXTENSION,
     &UIDPLUS,
     &cmd::append::MULTIAPPEND,
+    &ext::binary::EXTENSION,
     &ext::r#move::EXTENSION,
     &ext::replace::EXTENSION,
     &ext::unselect::EXTENSION,

@@ -115,8 +115,9 @@ impl Mirror {
                 let uid = uid.and_then(|uid| uid.split([' ', ')']).next()?.parse().ok());
                 self.fetched(n - 1, uid, line);
             }
-            // RFC 9586: no numbers. A message not known yet is one of those that have come, and stands
-            // in the order of uids: a flag of the second may be told before the first is fetched.
+            // RFC 9586: no numbers. A message not known yet is one of those that have come, and
+            // stands in the order of uids: a flag of the second may be told before the first is
+            // fetched.
             ["*", uid, "UIDFETCH", ..] => {
                 let uid = uid.parse().expect("a uid");
                 let known = self.0.iter().position(|m| m.uid == Some(uid));

@@ -94,7 +94,7 @@ impl Account {
     }
 
     /// Appends messages and removes another one of this account, both or neither (REPLACE). The
-    /// room the old one takes counts for the new one. As [`Account::append`], and `NotFound` when
+    /// room the old one takes counts for the new ones. As [`Account::append`], and `NotFound` when
     /// there is no such message any more.
     pub async fn replace(
         &self,

@@ -106,9 +106,25 @@ impl Entry {
 impl<'a> Digest<'a> {
     /// Where `section` lies in the message; None when there is no such section.
     pub fn locate(&self, section: &Section) -> Option<Located> {
+        let part = self.resolve(&section.path)?;
+        if section.path.is_empty() {
+            return located(&part, section.part, true);
+        }
+        match section.part {
+            Part::Whole | Part::Mime => located(&part, section.part, false),
+            // RFC 3501 6.4.5: "unless the section-part refers to a part of type MESSAGE/RFC822".
+            Part::Header | Part::Text if part.is(Entry::MESSAGE) => {
+                located(&self.entry(part.first_child)?, section.part, true)
+            }
+            Part::Header | Part::Text => None,
+        }
+    }
+
+    /// The part that section numbers name; the message if there are none.
+    pub(crate) fn resolve(&self, path: &[u32]) -> Option<Entry> {
         let message = self.entry(0)?;
-        let Some((&last, path)) = section.path.split_last() else {
-            return located(&message, section.part, true);
+        let Some((&last, path)) = path.split_last() else {
+            return Some(message);
         };
         // The message around the parts being counted.
         let mut around = message;
@@ -123,15 +139,7 @@ impl<'a> Digest<'a> {
                 return None;
             }
         }
-        let part = self.part(&around, last)?;
-        match section.part {
-            Part::Whole | Part::Mime => located(&part, section.part, false),
-            // RFC 3501 6.4.5: "unless the section-part refers to a part of type MESSAGE/RFC822".
-            Part::Header | Part::Text if part.is(Entry::MESSAGE) => {
-                located(&self.entry(part.first_child)?, section.part, true)
-            }
-            Part::Header | Part::Text => None,
-        }
+        self.part(&around, last)
     }
 
     /// Part `number` of a message or multipart.

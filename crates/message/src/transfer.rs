@@ -121,6 +121,29 @@ fn base64_slow<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     rest
 }
 
+/// Encodes in base64, in lines of 76 characters (RFC 2045 6.8), each with CRLF.
+pub(crate) fn to_base64(bytes: &[u8]) -> Vec<u8> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = Vec::with_capacity(bytes.len() / 57 * 78 + 80);
+    for line in bytes.chunks(57) {
+        for group in line.chunks(3) {
+            let mut three = [0; 4];
+            for (slot, byte) in three.iter_mut().skip(1).zip(group) {
+                *slot = *byte;
+            }
+            let bits = u32::from_be_bytes(three);
+            for at in 0..4 {
+                out.push(match at <= group.len() {
+                    true => ALPHABET[(bits >> (18 - 6 * at) & 63) as usize],
+                    false => b'=',
+                });
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
 /// Decodes quoted-printable (RFC 2045 6.7). A `=` that begins no code stays as it is.
 pub(crate) fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
@@ -255,6 +278,22 @@ mod tests {
             );
         }
         assert_eq!(q_encoding(b"a_b=5F"), b"a b_");
+    }
+
+    #[test]
+    fn base64_is_written_in_lines() {
+        for (plain, encoded) in [
+            ("", ""),
+            ("a", "YQ==\r\n"),
+            ("ab", "YWI=\r\n"),
+            ("abc", "YWJj\r\n"),
+        ] {
+            assert_eq!(to_base64(plain.as_bytes()), encoded.as_bytes());
+        }
+        let long = to_base64(&[0xff; 58]);
+        assert!(long.ends_with(b"////\r\n/w==\r\n"));
+        assert_eq!(long.len(), 78 + 6);
+        assert_eq!(base64(&long), [0xff; 58]);
     }
 
     /// Line by line, as the rules are written.

@@ -2,6 +2,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod appendlimit;
+pub(crate) mod binary;
 pub(crate) mod comparator;
 pub(crate) mod compress;
 pub(crate) mod condstore;

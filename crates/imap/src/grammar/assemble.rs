@@ -128,7 +128,8 @@ impl Assembler {
     }
 
     /// Forgets what stands between two places of [`Self::so_far`], each given by what is left
-    /// behind it: it has been used, and counts no more. Keeps everything if there are no such places.
+    /// behind it: it has been used, and counts no more. Keeps everything if there are no such
+    /// places.
     pub fn forget(&mut self, from: Left, to: Left) {
         let text = span(self.text.len(), from.text, to.text);
         let literals = span(self.literals.len(), from.literals, to.literals);

@@ -4,6 +4,7 @@
 //! A family of questions is a file with its own tests; [`pair::Pair`] asks them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod binary;
 mod mail;
 mod pair;
 mod pop3;

@@ -6,6 +6,7 @@ use crate::grammar::FlagList;
 use crate::session::Place;
 use bytes::Bytes;
 use mail::{Load, Mail, NewMessage, Provenance};
+use message::Digest;
 
 /// Octets, and messages, that are stored together: what a session holds of a long command, beside
 /// the message it is reading.
@@ -97,7 +98,8 @@ impl Intake {
     /// It is empty, there is no room for it, or the store fails.
     pub(crate) async fn take(&mut self, cx: &mut Session, draft: Draft) -> Result<(), Refusal> {
         let octets = match draft.data {
-            Data::Literal(octets) | Data::Binary(octets) => octets,
+            Data::Literal(octets) => octets,
+            Data::Binary(octets) => without_nul(octets).await?,
         };
         // RFC 3502 6.3.11: "This can be used to cancel the append."
         if octets.is_empty() {
@@ -160,6 +162,19 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// A message as other literals can hold it (`docs/decisions/0031-binary-messages.md`).
+async fn without_nul(octets: Bytes) -> Result<Bytes, Refusal> {
+    if memchr::memchr(0, &octets).is_none() {
+        return Ok(octets);
+    }
+    let task = tokio::task::spawn_blocking(move || {
+        let digest = message::digest(&octets);
+        let encoded = Digest::parse(&digest).and_then(|digest| digest.without_nul(&octets));
+        encoded.map_or(octets, Bytes::from)
+    });
+    task.await.map_err(|_| UNAVAILABLE)
 }
 
 /// RFC 4469 4.2: also for what exceeds a limit of the server.

@@ -5,6 +5,8 @@ use crate::refusal::Refusal;
 use crate::view::{MsgSeq, Rows};
 use bytes::Bytes;
 use mail::{Account, Email, MailError, MailErrorKind, Row, View};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Messages worked on at once when only rows are needed.
@@ -23,6 +25,22 @@ pub enum Content {
     Whole(Bytes),
     /// What each item wanted, by its place; absent where nothing was wanted.
     Ranges(Vec<(usize, Bytes)>),
+}
+
+impl Content {
+    /// What an item wanted: `range`, by its place.
+    pub fn bytes(&self, at: usize, range: Range<u32>) -> Bytes {
+        match self {
+            Self::Whole(all) => {
+                let end = (range.end as usize).min(all.len());
+                all.slice((range.start as usize).min(end)..end)
+            }
+            Self::Ranges(ranges) => ranges
+                .iter()
+                .find(|(place, _)| *place == at)
+                .map_or_else(Bytes::new, |(_, bytes)| bytes.clone()),
+        }
+    }
 }
 
 /// A message with everything the items need.
@@ -59,7 +77,9 @@ pub(crate) struct Loader<'a> {
     account: &'a Account,
     rows: Rows,
     /// Rows taken from `rows` and not yet loaded.
-    waiting: std::collections::VecDeque<(MsgSeq, Row)>,
+    waiting: VecDeque<(MsgSeq, Row)>,
+    /// Messages whose ranges were too much for the batch before.
+    ready: VecDeque<Loaded>,
     budget: u64,
 }
 
@@ -69,7 +89,8 @@ impl<'a> Loader<'a> {
             plan,
             account,
             rows,
-            waiting: Default::default(),
+            waiting: VecDeque::new(),
+            ready: VecDeque::new(),
             budget: FIRST_BODIES,
         }
     }
@@ -80,6 +101,9 @@ impl<'a> Loader<'a> {
     /// When the store cannot be read at all. A message that is damaged is marked instead.
     pub(crate) async fn next(&mut self) -> Result<Vec<Loaded>, Refusal> {
         let needs = self.plan.needs();
+        if !self.ready.is_empty() {
+            return self.load_ranges(Vec::new()).await;
+        }
         let mut batch = self.take(needs);
         if batch.is_empty() || !needs.contains(Needs::EMAIL) {
             return Ok(batch);
@@ -93,7 +117,7 @@ impl<'a> Loader<'a> {
         if needs.contains(Needs::WHOLE) {
             self.load_whole(&mut batch).await?;
         } else if needs.contains(Needs::RANGE) {
-            self.load_ranges(&mut batch).await?;
+            return self.load_ranges(batch).await;
         }
         Ok(batch)
     }
@@ -152,13 +176,26 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    async fn load_ranges(&self, batch: &mut [Loaded]) -> Result<(), Refusal> {
-        for loaded in batch {
-            let Some(email) = &loaded.email else { continue };
-            let content = self.ranges(email).await;
-            loaded.set(content.map(Content::Ranges))?;
+    /// Reads ranges of these messages, which stand behind those that are ready, as far as memory
+    /// allows.
+    async fn load_ranges(&mut self, batch: Vec<Loaded>) -> Result<Vec<Loaded>, Refusal> {
+        self.ready.extend(batch);
+        let (mut loaded, mut octets) = (Vec::with_capacity(self.ready.len()), 0u64);
+        while let Some(mut next) = self.ready.pop_front() {
+            if let Some(email) = &next.email {
+                let wanted = self.plan.items().iter().map(|item| item.wants(email));
+                let wanted: u64 = wanted.map(|range| range.len() as u64).sum();
+                octets = octets.saturating_add(wanted);
+                if octets > BODIES && !loaded.is_empty() {
+                    self.ready.push_front(next);
+                    break;
+                }
+                let content = self.ranges(email).await;
+                next.set(content.map(Content::Ranges))?;
+            }
+            loaded.push(next);
         }
-        Ok(())
+        Ok(loaded)
     }
 
     async fn ranges(&self, email: &Email) -> Result<Vec<(usize, Bytes)>, MailError> {

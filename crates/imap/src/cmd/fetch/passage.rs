@@ -195,43 +195,16 @@ impl Passage {
     }
 
     fn cut<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        match self.partial {
-            Some((first, count)) => {
-                let start = (first as usize).min(bytes.len());
-                let end = start.saturating_add(count as usize).min(bytes.len());
-                &bytes[start..end]
-            }
-            None => bytes,
-        }
+        &bytes[span(self.partial, bytes.len())]
     }
 }
 
 /// `section-spec = section-msgtext / (section-part ["." section-text])`
 fn parse_section(c: &mut Cursor<'_>) -> Parsed<(Section, Option<Fields>)> {
-    let mut path = Vec::new();
-    while c.peek().is_some_and(|b| b.is_ascii_digit()) {
-        path.push(c.nz_number()?);
-        if path.len() > MAX_PATH {
-            return Err(BadSyntax("section number is too deep"));
-        }
-        if !c.eat(b".") {
-            return Ok((
-                Section {
-                    path,
-                    part: Part::Whole,
-                },
-                None,
-            ));
-        }
-    }
-    if path.is_empty() && c.peek() == Some(b']') {
-        return Ok((
-            Section {
-                path,
-                part: Part::Whole,
-            },
-            None,
-        ));
+    let (path, whole) = parse_numbers(c)?;
+    if whole {
+        let part = Part::Whole;
+        return Ok((Section { path, part }, None));
     }
     // The longest words first: HEADER is the beginning of the others.
     if c.eat_word(b"HEADER.FIELDS.NOT") {
@@ -264,6 +237,23 @@ fn parse_section(c: &mut Cursor<'_>) -> Parsed<(Section, Option<Fields>)> {
     Ok((Section { path, part }, None))
 }
 
+/// `section-part = nz-number *("." nz-number)`, or nothing; and whether that is all of the section.
+pub(crate) fn parse_numbers(c: &mut Cursor<'_>) -> Parsed<(Vec<u32>, bool)> {
+    let mut path = Vec::new();
+    while c.peek().is_some_and(|b| b.is_ascii_digit()) {
+        path.push(c.nz_number()?);
+        if path.len() > MAX_PATH {
+            return Err(BadSyntax("section number is too deep"));
+        }
+        if !c.eat(b".") {
+            return Ok((path, true));
+        }
+    }
+    // Nothing more: the end of the brackets, or of a URL's section.
+    let whole = path.is_empty() && c.peek() == Some(b']');
+    Ok((path, whole))
+}
+
 /// `header-list = "(" header-fld-name *(SP header-fld-name) ")"`
 fn parse_fields(c: &mut Cursor<'_>, keep: bool) -> Parsed<Fields> {
     c.sp()?;
@@ -281,7 +271,7 @@ fn parse_fields(c: &mut Cursor<'_>, keep: bool) -> Parsed<Fields> {
 }
 
 /// `partial = "<" number "." nz-number ">"`
-fn parse_partial(c: &mut Cursor<'_>) -> Parsed<Option<(u32, u32)>> {
+pub(crate) fn parse_partial(c: &mut Cursor<'_>) -> Parsed<Option<(u32, u32)>> {
     if !c.eat(b"<") {
         return Ok(None);
     }
@@ -294,6 +284,15 @@ fn parse_partial(c: &mut Cursor<'_>) -> Parsed<Option<(u32, u32)>> {
         return Err(BadSyntax("expected >"));
     }
     Ok(Some((first, count)))
+}
+
+/// The octets of `len` that a partial means.
+pub(crate) fn span(partial: Option<(u32, u32)>, len: usize) -> Range<usize> {
+    let Some((first, count)) = partial else {
+        return 0..len;
+    };
+    let start = (first as usize).min(len);
+    start..start.saturating_add(count as usize).min(len)
 }
 
 fn write_section(section: &Section, fields: Option<&Fields>, out: &mut Vec<u8>) {

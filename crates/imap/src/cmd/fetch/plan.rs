@@ -27,6 +27,8 @@ impl Needs {
     pub const RANGE: Self = Self(8);
     /// Fetching it makes the message `\Seen`.
     pub const SEEN: Self = Self(16);
+    /// Some messages cannot answer it, see [`Item::answers`].
+    pub const DECODED: Self = Self(32);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {
@@ -52,6 +54,11 @@ pub trait Item: Send + Sync {
     /// With [`Needs::RANGE`]: which bytes of the email's blob it needs; empty for none.
     fn wants(&self, _email: &Email) -> std::ops::Range<u32> {
         0..0
+    }
+
+    /// With [`Needs::DECODED`]: whether the message can answer it.
+    fn answers(&self, _message: &Message<'_>) -> bool {
+        true
     }
 
     /// Writes name and value.
@@ -140,25 +147,29 @@ impl Plan {
         let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut loader = Loader::new(self, &account, rows);
-        let mut damaged = 0usize;
+        let (mut damaged, mut encoded) = (false, false);
         let mut batch = loader.next().await?;
         while !batch.is_empty() {
             let wire = &mut cx.wire;
             let current = async {
-                let mut missing = 0usize;
                 for loaded in &batch {
                     if loaded.is_damaged() {
-                        missing += 1;
+                        damaged = true;
                         continue;
                     }
                     let mut message = loaded.message();
                     // RFC 9051 E 12: no \Recent.
                     message.recent &= !rev2;
+                    let left_out = self.left_out(&message);
+                    encoded |= !left_out.is_empty();
+                    if left_out.len() == self.items.len() {
+                        continue;
+                    }
                     begin_fetch(loaded.seq, message.row.uid, uid_only, wire.buffer());
-                    self.send(&message, wire);
+                    self.send(&message, &left_out, wire);
                     wire.flush_if_over(MAX_PENDING).await?;
                 }
-                Ok::<usize, Refusal>(missing)
+                Ok::<(), Refusal>(())
             };
             // The store works while the client reads.
             let (sent, next) = if self.needs == Needs::ROW {
@@ -167,7 +178,7 @@ impl Plan {
                 let (sent, next) = tokio::join!(current, loader.next());
                 (sent, Some(next))
             };
-            damaged += sent?;
+            sent?;
             if self.needs.contains(Needs::WHOLE) {
                 retrieved.inc_by(batch.len() as u64);
             }
@@ -176,19 +187,40 @@ impl Plan {
                 None => loader.next().await?,
             };
         }
-        if damaged > 0 {
+        if damaged {
             // RFC 5530 3: CONTACTADMIN. Everything that could be read has been answered.
             return Err(Refusal::no(
                 Code::Word("CONTACTADMIN"),
                 "some messages cannot be read; the administrator must look after them",
             ));
         }
+        if encoded {
+            // RFC 3516 4.3: a MUST. What could be decoded has been answered.
+            return Err(Refusal::no(
+                Code::Word("UNKNOWN-CTE"),
+                "some parts are encoded in a way this server does not know",
+            ));
+        }
         Ok(())
     }
 
-    fn send(&self, message: &Message<'_>, wire: &mut Wire) {
+    /// The places of the items that this message cannot answer.
+    fn left_out(&self, message: &Message<'_>) -> Vec<usize> {
+        if !self.needs.contains(Needs::DECODED) {
+            return Vec::new();
+        }
+        let items = self.items.iter().enumerate();
+        let left_out = items.filter(|(_, item)| !item.answers(message));
+        left_out.map(|(at, _)| at).collect()
+    }
+
+    fn send(&self, message: &Message<'_>, left_out: &[usize], wire: &mut Wire) {
+        let mut first = true;
         for (at, item) in self.items.iter().enumerate() {
-            if at > 0 {
+            if left_out.contains(&at) {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
                 wire.buffer().raw(b" ");
             }
             item.send(message, at, wire);

@@ -1,7 +1,6 @@
 //! BODY[section]<partial> and its older forms RFC822, RFC822.HEADER, RFC822.TEXT (RFC 3501 6.4.5).
 
 use super::FetchItem;
-use super::content::Content;
 use super::passage::Passage;
 use super::plan::{Item, Message, Needs};
 use crate::grammar::{BadSyntax, Cursor, Emit, Parsed};
@@ -77,18 +76,10 @@ impl Body {
 
     /// What was read for this item.
     fn bytes(&self, m: &Message<'_>, email: &Email, at: usize) -> Bytes {
-        match m.content {
-            Some(Content::Whole(all)) => {
-                let range = self.passage.read_range(email);
-                let end = (range.end as usize).min(all.len());
-                all.slice((range.start as usize).min(end)..end)
-            }
-            Some(Content::Ranges(ranges)) => ranges
-                .iter()
-                .find(|(place, _)| *place == at)
-                .map_or_else(Bytes::new, |(_, bytes)| bytes.clone()),
-            None => Bytes::new(),
-        }
+        let content = m.content;
+        content.map_or_else(Bytes::new, |content| {
+            content.bytes(at, self.passage.read_range(email))
+        })
     }
 }
 
