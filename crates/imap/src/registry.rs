@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 /// All rows, in the order CAPABILITY lists them.
 pub static EXTENSIONS: &[&Extension] = &[
     &BASE,
+    &ext::rev2::EXTENSION,
     &LITERAL_PLUS,
     &SASL_IR,
     &ext::starttls::EXTENSION,
@@ -20,7 +21,9 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::idle::EXTENSION,
     &ext::namespace::EXTENSION,
     &UIDPLUS,
+    &cmd::append::MULTIAPPEND,
     &ext::r#move::EXTENSION,
+    &ext::replace::EXTENSION,
     &ext::unselect::EXTENSION,
     &CHILDREN,
     &SPECIAL_USE,
@@ -39,6 +42,9 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::multisearch::EXTENSION,
+    &ext::context::SEARCH,
+    &ext::context::SORT,
     &ext::thread::EXTENSION,
     &ext::thread::REFS,
     &ext::objectid::EXTENSION,
@@ -52,6 +58,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,
     &ext::notify::EXTENSION,
+    &ext::urlauth::EXTENSION,
+    &ext::urlauth::PARTIAL,
 ];
 
 /// RFC 3501.
@@ -105,6 +113,7 @@ static BASE: Extension = Extension {
 };
 
 /// RFC 7888: non-synchronising literals, read by the session.
+// RFC 7888 5: LITERAL- of RFC 9051 is the smaller half of this, and must not be announced too.
 static LITERAL_PLUS: Extension = Extension {
     rfc: "RFC 7888",
     file: "crates/imap/src/session/read.rs",

@@ -99,7 +99,7 @@ async fn without_tls_starttls_is_not_offered() {
          C: a1 STARTTLS\n\
          S: a1 BAD TLS is not offered here\n\
          C: a2 CAPABILITY\n\
-         S: * CAPABILITY {{IMAP4rev1 AUTH=PLAIN AUTH=LOGIN LITERAL. SASL-IR ID .*}}\n\
+         S: * CAPABILITY {{IMAP4rev1 AUTH=PLAIN AUTH=LOGIN IMAP4rev2 LITERAL. SASL-IR ID .*}}\n\
          S: a2 OK {{.*}}\n",
     )
     .await;
@@ -168,7 +168,12 @@ async fn a_store_in_trouble_is_told_and_nothing_changes() {
         "SUBSCRIBE box",
         "APPEND INBOX {3+}\r\nabc",
     ];
-    let selected = ["STORE 1 +FLAGS (\\Seen)", "COPY 1 Trash", "MOVE 1 Trash"];
+    let selected = [
+        "STORE 1 +FLAGS (\\Seen)",
+        "COPY 1 Trash",
+        "MOVE 1 Trash",
+        "REPLACE 1 INBOX {3+}\\r\\nabc",
+    ];
     let mut text = "S: * OK {{.*}}\nC: a1 LOGIN alice secret\nS: a1 OK {{.*}}\n".to_owned();
     for command in commands {
         text += &format!(

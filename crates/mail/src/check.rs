@@ -60,6 +60,10 @@ impl Account {
                 "annotations take {counted} bytes, {noted} are noted, or a mailbox is gone"
             ));
         }
+        let lost = self.0.lost_access_keys().await?;
+        if lost > 0 {
+            check.report(format!("{lost} access keys belong to no mailbox"));
+        }
         let lost = self.0.lost_threads().await?;
         if lost > 0 {
             check.report(format!(

@@ -295,6 +295,8 @@ impl Account {
             account
                 .drop_annotations(mailbox.id, &mut edit.batch)
                 .await?;
+            // RFC 4467 2.2: the key is one of this mailbox, not of its name.
+            edit.batch.delete(keys::access_key(account.id, mailbox.id));
             edit.remove(mailbox, name);
             if edit.commit(account, &mut writer).await? {
                 return Ok(());

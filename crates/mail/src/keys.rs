@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use storage::Scan;
-use types::{AccountId, EmailId, MailboxId, MailboxName, ModSeq};
+use types::{AccountId, CredentialId, Door, EmailId, MailboxId, MailboxName, ModSeq};
 
 /// Of an account: the next unused id.
 pub(crate) const NEXT_ID: &[u8] = b"c";
@@ -225,6 +225,42 @@ pub(crate) fn annotation_parts(key: &[u8]) -> Option<(u64, String)> {
 /// The name in an `a` key.
 pub(crate) fn annotation_name(key: &[u8]) -> Option<String> {
     annotation_parts(key).map(|(_, name)| name)
+}
+
+/// `C`: an app password.
+pub(crate) fn credential(id: CredentialId) -> Bytes {
+    with_id(b'C', id.0, &[])
+}
+
+/// All app passwords.
+pub(crate) fn credentials() -> Scan {
+    Scan::prefix(&b"C"[..], PAGE)
+}
+
+/// `L`: when a secret was used last at a door.
+pub(crate) fn last_use(id: CredentialId, door: Door) -> Bytes {
+    with_id(b'L', id.0, &[&[door as u8]])
+}
+
+/// All of them.
+pub(crate) fn last_uses() -> Scan {
+    Scan::prefix(&b"L"[..], PAGE)
+}
+
+/// `Y`: the secret by which this account authorises URLs into a mailbox of `owner`.
+pub(crate) fn access_key(owner: AccountId, mailbox: MailboxId) -> Bytes {
+    with_id(b'Y', owner.0, &[&mailbox.0.to_be_bytes()])
+}
+
+/// All of them.
+pub(crate) fn access_keys() -> Scan {
+    Scan::prefix(&b"Y"[..], PAGE)
+}
+
+/// Owner and mailbox in a `Y` key.
+pub(crate) fn access_key_parts(key: &[u8]) -> Option<(AccountId, MailboxId)> {
+    let mailbox = u64::from_be_bytes(*key.get(9..17)?.first_chunk()?);
+    Some((AccountId(id_of(key)?), MailboxId(mailbox)))
 }
 
 /// Of the system partition: `i`, an account by its folded name.

@@ -103,9 +103,14 @@ impl Selected {
             .unwrap_or_else(|| self.opened.clone())
     }
 
-    /// Changes its value whenever `view()` does, and when the mailbox is deleted.
+    /// Changes its value whenever `view()` or `key_resets()` does, and when the mailbox is deleted.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
         self.mailbox.watch()
+    }
+
+    /// How often `user` has got another access key for this mailbox since the process opened it.
+    pub fn key_resets(&self, user: AccountId) -> u64 {
+        self.mailbox.key_resets(user)
     }
 
     /// When new messages were last made visible, for measuring how soon they are told.

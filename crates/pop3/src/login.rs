@@ -1,13 +1,14 @@
 //! The AUTHORIZATION state: STLS, USER and PASS, AUTH.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use auth::sasl::{self, Credentials, Exchange, Reply};
 use auth::{AuthError, Login, Principal, Secret};
-use mail::Account;
+use mail::{Account, Actor};
 use net::{ConnState, WireError};
-use types::MailboxName;
+use types::{Door, MailboxName};
 
 use crate::Pop3;
 use crate::bodies::Bodies;
@@ -111,9 +112,10 @@ async fn log_in(session: &mut Session, mechanism: &'static str, who: Credentials
         name: who.name,
         password: who.password,
         peer,
+        door: Door::Pop3,
     };
     let opened = match front.deps.auth.verify(&login).await {
-        Ok(principal) => open(&front, &principal).await,
+        Ok(principal) => open(session, &principal, peer).await,
         Err(error) => Err(login_refused(&error, error.clone().into())),
     };
     let transaction = match opened {
@@ -126,7 +128,8 @@ async fn log_in(session: &mut Session, mechanism: &'static str, who: Credentials
     };
     front.deps.metrics.login(mechanism, "ok");
     let policy = transaction.maildrop.policy();
-    tracing::info!(user = login.name, mechanism, %policy, "login");
+    let credential = &*transaction.bodies.account().actor().label;
+    tracing::info!(user = login.name, credential, mechanism, %policy, "login");
     let greeting = transaction.maildrop.in_words(session.language);
     session.wire.write(greeting.as_bytes());
     session
@@ -149,22 +152,31 @@ fn login_refused(error: &AuthError, refusal: Refusal) -> LoginRefused {
 }
 
 /// Opens the maildrop of a principal, if it may be opened now.
-async fn open(front: &Pop3, principal: &Principal) -> Result<Transaction, LoginRefused> {
+async fn open(
+    session: &mut Session,
+    principal: &Principal,
+    peer: Option<IpAddr>,
+) -> Result<Transaction, LoginRefused> {
     let trouble = |error: mail::MailError| ("error", Refusal::from(error));
-    let mail = &front.deps.mail;
-    let info = mail
-        .ensure_account(&principal.account_name)
-        .await
-        .map_err(trouble)?;
-    let admitted = front.login_delay.admit(info.id, Instant::now());
-    let admitted = admitted.ok_or(("refused", Refusal::TOO_SOON))?;
-    let account = mail.account(info.id).await.map_err(trouble);
-    let opened = match account {
-        Ok(account) => open_folder(front, &account, principal).await,
-        Err(error) => Err(error),
+    let front = Arc::clone(&session.front);
+    let deps = &front.deps;
+    let revoked = deps.auth.watch(principal).await;
+    let revoked = revoked.map_err(|error| login_refused(&error, error.clone().into()))?;
+    let actor = Actor {
+        door: Door::Pop3,
+        user: None,
+        credential: principal.credential.id,
+        label: principal.credential.label.clone(),
+        peer,
     };
-    if opened.is_err() {
-        front.login_delay.withdraw(&admitted);
+    let account = deps.mail.log_in(&principal.account_name, actor).await;
+    let account = account.map_err(trouble)?;
+    let admitted = front.login_delay.admit(account.id(), Instant::now());
+    let admitted = admitted.ok_or(("refused", Refusal::TOO_SOON))?;
+    let opened = open_folder(&front, &account, principal).await;
+    match &opened {
+        Ok(_) => session.wire.end_when(revoked),
+        Err(_) => front.login_delay.withdraw(&admitted),
     }
     opened
 }

@@ -79,6 +79,7 @@ impl Refusal {
     pub(crate) const NEEDS_TLS: Self = Self::refused(Some(Code::Auth), Text::NeedsTls);
     pub(crate) const NO_FOLDER: Self = Self::refused(Some(Code::Auth), Text::NoFolder);
     pub(crate) const TOO_MANY_LOGINS: Self = Self::refused(Some(Code::Auth), Text::TooManyLogins);
+    pub(crate) const REVOKED: Self = Self::refused(Some(Code::Auth), Text::Revoked);
     pub(crate) const TOO_SOON: Self = Self::refused(Some(Code::LoginDelay), Text::TooSoon);
     pub(crate) const IN_USE: Self = Self::refused(Some(Code::InUse), Text::InUse);
     pub(crate) const SHUTDOWN: Self = Self::error(Code::SysTemp, Text::Shutdown);

@@ -113,6 +113,7 @@ impl Session {
         };
         match end {
             Stop::Wire(WireError::Shutdown) => self.refuse(&Refusal::SHUTDOWN),
+            Stop::Wire(WireError::Ended) => self.refuse(&Refusal::REVOKED),
             // RFC 1939 3: when the timer expires, close without a response; nothing is removed.
             Stop::Wire(WireError::Timeout) => tracing::info!("idle too long"),
             Stop::Wire(WireError::Eof) => tracing::debug!("closed by client"),

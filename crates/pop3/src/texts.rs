@@ -107,6 +107,8 @@ texts! {
         "no existe esa carpeta";
     TooManyLogins: "too many failed logins", "trop d'échecs de connexion",
         "zu viele falsche Anmeldungen", "demasiados intentos fallidos";
+    Revoked: "the password you used was revoked", "votre mot de passe a été révoqué",
+        "das benutzte Passwort wurde widerrufen", "la contraseña usada fue revocada";
     TooSoon: "logged in too recently, try again later",
         "dernière connexion trop récente, réessayez plus tard",
         "letzte Anmeldung zu kurz her, bitte später",

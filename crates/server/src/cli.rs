@@ -91,6 +91,9 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         mailboxes: Option<Limit>,
     },
+    /// Manages app passwords: further passwords of an account, one per device
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Removes an account and all its mail
     Remove(Named),
 }
@@ -135,6 +138,47 @@ pub(crate) struct DiffArgs {
     /// A PEM file with whom to trust, in place of the system's
     #[arg(long)]
     pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Makes an app password and shows it, this once
+    Add {
+        #[command(flatten)]
+        named: Named,
+        /// What to call it: the device, the program
+        #[arg(long)]
+        label: String,
+        /// Where it may be used
+        #[arg(long, value_delimiter = ',', default_value = "imap,pop3")]
+        protocols: Vec<Protocol>,
+    },
+    /// Lists app passwords with their last use
+    List(Named),
+    /// Takes an app password back and ends the sessions that logged in with it
+    Revoke {
+        #[command(flatten)]
+        named: Named,
+        /// Which one
+        #[arg(long)]
+        label: String,
+    },
+}
+
+/// A door people read mail through.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    Imap,
+    Pop3,
+}
+
+impl From<Protocol> for types::Door {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Imap => Self::Imap,
+            Protocol::Pop3 => Self::Pop3,
+        }
+    }
 }
 
 #[derive(Subcommand)]

@@ -103,6 +103,8 @@ pub(crate) struct Imap {
     pub(crate) listen_tls: Vec<SocketAddr>,
     /// Accounts that may set quota and annotations of the server.
     pub(crate) administrators: Vec<String>,
+    /// Accounts of submission servers, which may fetch what users authorise for them (URLAUTH).
+    pub(crate) submitters: Vec<String>,
     /// How users reach the administrators: a URI.
     pub(crate) contact: Option<String>,
     pub(crate) max_connections: usize,
@@ -278,6 +280,7 @@ impl Default for Imap {
             listen: Vec::new(),
             listen_tls: Vec::new(),
             administrators: Vec::new(),
+            submitters: Vec::new(),
             contact: None,
             max_connections: 50_000,
             max_connections_per_ip: 1000,

@@ -19,6 +19,7 @@ mod metered;
 mod policy;
 mod progress;
 mod signals;
+mod time;
 mod uidl;
 
 use clap::Parser;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod blob;
+mod door;
 mod flags;
 mod ids;
 mod name;
@@ -14,8 +15,9 @@ mod role;
 mod uidset;
 
 pub use blob::BlobHash;
+pub use door::{Door, Doors};
 pub use flags::{FlagOp, Flags, InvalidKeyword, Keyword};
-pub use ids::{AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid, UidValidity};
+pub use ids::{AccountId, CredentialId, EmailId, MailboxId, ModSeq, ThreadId, Uid, UidValidity};
 pub use name::{InvalidName, MailboxName, SEPARATOR};
 pub use policy::{InvalidPolicy, KeepDays, Pop3Policy};
 pub use rights::Rights;

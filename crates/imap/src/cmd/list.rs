@@ -1,12 +1,12 @@
 //! LIST, with the options of LIST-EXTENDED, LIST-STATUS and SPECIAL-USE.
 
+use super::listed::Listed;
 use super::status;
 use super::*;
 use crate::ext::metadata::{Entry, MAX_ENTRIES, Object, tell_mailbox};
 use crate::grammar::Pattern;
 use crate::spec::StatusItem;
 use crate::view::MAX_PENDING;
-use bytes::BytesMut;
 use mail::{MailErrorKind, Tree};
 use std::collections::BTreeSet;
 use types::MailboxName;
@@ -155,6 +155,7 @@ impl Run for List {
         {
             cx.enable_condstore();
         }
+        let names = cx.enabled.names();
         let tree = account.tree();
         let implied = tree.implied();
         // RFC 9051 6.3.9: an empty pattern is answered by the separator alone.
@@ -177,14 +178,20 @@ impl Run for List {
             if !self.chooses(&tree, name) && below != Below::Untold {
                 continue;
             }
-            let child_info = below != Below::Nothing;
-            self.write(&tree, name, child_info, cx.wire.buffer());
+            let listed = Listed {
+                // RFC 9051 6.3.9: \NonExistent needs no option there.
+                extended: self.extended || cx.enabled.rev2,
+                subscribed: self.select.subscribed || self.returns.subscribed,
+                child_info: self.child_info(below),
+                ..Listed::new(&tree, name)
+            };
+            listed.write(names, cx.wire.buffer());
             // RFC 5819 2: STATUS for mailboxes that can be selected.
             if !self.returns.status.is_empty()
                 && let Some(folder) = tree.find(name)
             {
                 let items = &self.returns.status;
-                match status::tell(name, &account, folder.id, items, cx.wire.buffer()).await {
+                match status::tell(cx, name, &account, folder.id, items).await {
                     // Deleted meanwhile.
                     Err(Refusal::Mail(error)) if error.kind == MailErrorKind::NotFound => {}
                     told => told?,
@@ -245,40 +252,13 @@ impl List {
         below
     }
 
-    fn write(&self, tree: &Tree, name: &MailboxName, child_info: bool, out: &mut BytesMut) {
-        let folder = tree.find(name);
-        out.raw(b"* LIST (");
-        if folder.is_none() {
-            // RFC 5258 3.1: \NonExistent implies \Noselect, which is all that RFC 3501 knows.
-            out.raw(if self.extended {
-                b"\\NonExistent ".as_slice()
-            } else {
-                b"\\Noselect "
-            });
+    /// RFC 5258 3.5: by which of the options something below was chosen.
+    fn child_info(&self, below: Below) -> &'static str {
+        match (self.select.subscribed, self.select.special_use) {
+            _ if below == Below::Nothing => "",
+            (true, true) => "\"SUBSCRIBED\" \"SPECIAL-USE\"",
+            (true, false) => "\"SUBSCRIBED\"",
+            _ => "\"SPECIAL-USE\"",
         }
-        out.raw(if tree.has_children(name) {
-            b"\\HasChildren".as_slice()
-        } else {
-            b"\\HasNoChildren"
-        });
-        if (self.select.subscribed || self.returns.subscribed) && tree.subscriptions.contains(name)
-        {
-            out.raw(b" \\Subscribed");
-        }
-        if let Some(role) = folder.and_then(|folder| folder.role) {
-            out.raw(b" \\").text(role.name());
-        }
-        out.raw(b") \"/\" ").mailbox(name);
-        if child_info {
-            // RFC 5258 3.5: by which of the options something below was chosen.
-            out.raw(b" (\"CHILDINFO\" (");
-            out.raw(match (self.select.subscribed, self.select.special_use) {
-                (true, true) => b"\"SUBSCRIBED\" \"SPECIAL-USE\"".as_slice(),
-                (true, false) => b"\"SUBSCRIBED\"",
-                _ => b"\"SPECIAL-USE\"",
-            });
-            out.raw(b"))");
-        }
-        out.crlf();
     }
 }

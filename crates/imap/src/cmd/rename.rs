@@ -35,6 +35,14 @@ impl Run for Rename {
         from.account.rename(&from.name, &to.name).await?;
         cx.caused(&from.shown);
         cx.caused(&to.shown);
+        // RFC 9051 6.3.6: the old name as the client wrote it, if either was written in another way
+        // than the server does.
+        if self.from.old_name.is_some() || self.to.old_name.is_some() {
+            let mut raw = self.from;
+            raw.old_name
+                .get_or_insert_with(|| from.shown.as_str().into());
+            cx.tell_normalised(&raw, &to.account.tree(), &to.name, &to.shown);
+        }
         Done::ok("mailbox renamed")
     }
 }

@@ -8,7 +8,7 @@ use crate::cmd::search::{
     BADCHARSET, Candidate, Charset, Cost, Key, MAX_KEYS, Query, SearchKey, parse_keys,
 };
 use crate::grammar::cursor::is_atom_char;
-use crate::grammar::{Assembler, Bounds, Command, Next};
+use crate::grammar::{Assembler, Bounds, Command, Names, Next};
 use bytes::Bytes;
 use mail::{MAX_ANNOTATION, MAX_ANNOTATION_NAME};
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ impl Filter {
 
     /// What it looks for, and whether it names messages by sequence number.
     fn parse(&self) -> Parsed<(Query, bool)> {
-        let mut c = Cursor::new(&self.text);
+        let mut c = Cursor::new(&self.text, Names::Utf8);
         let query = parse_keys(&mut c, &Charset::utf8())?;
         c.end()?;
         Ok((query, c.names_numbers()))

@@ -228,8 +228,9 @@ impl Run for GetQuotaRoot {
         // RFC 9208 4.1.2: the mailbox need not exist.
         let Site { account, shown, .. } = cx.site(&self.mailbox).await?;
         let root = root_of(&account).await?;
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
-        out.raw(b"* QUOTAROOT ").mailbox(&shown);
+        out.raw(b"* QUOTAROOT ").mailbox(&shown, names);
         out.raw(b" ").string(root.as_bytes()).crlf();
         write_quota(&root, &account.usage(), out);
         Done::ok("that is all")

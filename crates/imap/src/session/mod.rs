@@ -3,15 +3,18 @@
 
 mod place;
 mod read;
+mod source;
 mod tell;
 
 pub use place::{Place, Site};
+pub(crate) use source::{Found, Source};
 
+use crate::cmd::append::Intake;
 use crate::ext::comparator::Comparator;
 use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
 use crate::ext::uidonly::UIDREQUIRED;
-use crate::grammar::{Command, Cursor, Emit};
+use crate::grammar::{Command, Cursor, Emit, Names};
 use crate::refusal::{Code, Refusal};
 use crate::spec::{Done, Effects, Run, Spec, States, Then};
 use crate::view::{MAX_PENDING, Selection};
@@ -82,6 +85,21 @@ pub struct Enabled {
     pub metadata: bool,
     /// No sequence numbers, in either direction (RFC 9586).
     pub uid_only: bool,
+    /// What RFC 9051 changed is as it says.
+    pub rev2: bool,
+    /// Strings may be quoted UTF-8, in either direction (RFC 9755 3).
+    pub utf8: bool,
+}
+
+impl Enabled {
+    /// How mailbox names are written.
+    pub fn names(self) -> Names {
+        // RFC 9051 A: UTF-8 is for those who enabled either.
+        match self.rev2 || self.utf8 {
+            true => Names::Utf8,
+            false => Names::Utf7,
+        }
+    }
 }
 
 /// A connection and what is known about it. Commands work on its parts.
@@ -98,6 +116,8 @@ pub struct Session {
     pub(crate) notify: Option<Box<Notify>>,
     /// Hears of annotations that others change, once that is enabled.
     pub(crate) metadata: Option<Box<Listener>>,
+    /// Messages of the command that is being read.
+    pub(crate) intake: Option<Box<Intake>>,
     /// What all sessions share.
     pub deps: Arc<Deps>,
     /// About the connection.
@@ -116,6 +136,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         comparator: Comparator::default(),
         notify: None,
         metadata: None,
+        intake: None,
         deps,
         context,
         tag: Box::default(),
@@ -158,7 +179,8 @@ impl Session {
         self.tag = head.tag;
         // What was read is let go before the command runs: IDLE holds nothing.
         let parsed = head.found.and_then(|(spec, uid)| {
-            let (run, by_number) = parse(spec, uid, &command?, head.args)?;
+            let names = self.enabled.names();
+            let (run, by_number) = parse(spec, uid, &command?, head.args, names)?;
             if by_number && self.enabled.uid_only {
                 return Err(UIDREQUIRED);
             }
@@ -294,6 +316,7 @@ impl Session {
             Some(Refusal::Bye(text)) => Some(*text),
             Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
             Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
+            Some(Refusal::Wire(WireError::Ended)) => Some("the password you used was revoked"),
             Some(Refusal::Wire(WireError::Gone)) => Some("command without end"),
             Some(Refusal::Wire(WireError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
                 Some("what you sent cannot be decoded")
@@ -316,8 +339,9 @@ fn parse(
     uid: bool,
     command: &Command,
     args: usize,
+    names: Names,
 ) -> Result<(Box<dyn Run>, bool), Refusal> {
-    let mut cursor = Cursor::new(command);
+    let mut cursor = Cursor::new(command, names);
     cursor.take(args, "unexpected end of the command")?;
     let run = (spec.parse)(&mut cursor, uid)?;
     cursor.end()?;

@@ -39,11 +39,14 @@ struct Pictures<'a> {
 
 impl Selection {
     /// EXISTS and RECENT.
-    pub fn write_counts(&self, out: &mut BytesMut) {
+    pub fn write_counts(&self, enabled: Enabled, out: &mut BytesMut) {
         out.raw(b"* ")
             .num(self.told.len() as u64)
-            .raw(b" EXISTS\r\n* ");
-        out.num(self.recent_count()).raw(b" RECENT\r\n");
+            .raw(b" EXISTS\r\n");
+        // RFC 9051 E 12: no RECENT.
+        if !enabled.rev2 {
+            out.raw(b"* ").num(self.recent_count()).raw(b" RECENT\r\n");
+        }
     }
 
     /// FLAGS and PERMANENTFLAGS (RFC 9051 7.3.5, 7.1).
@@ -118,7 +121,9 @@ impl Selection {
             return Err(Refusal::Bye("the selected mailbox was deleted"));
         }
         // Nothing can be told before a command: what changes meanwhile is not even looked at.
-        if own.between && (self.held_back || !interest.messages) {
+        // But REMOVEFROM can be.
+        let may_tell = !self.held_back || !self.contexts.is_empty();
+        if own.between && !(interest.messages && may_tell) {
             return Ok(());
         }
         let latest = self.mailbox.view();
@@ -132,6 +137,7 @@ impl Selection {
         self.tell_keywords(&latest, wire.buffer());
         let changes = latest.changes_since(&self.told);
         if !changes.expunged.is_empty() {
+            self.leave_contexts(&changes.expunged, enabled, wire.buffer());
             if !may_expunge || own.hold {
                 return self.hold_back(wire, enabled, &latest, &own).await;
             }
@@ -142,7 +148,7 @@ impl Selection {
         let before = std::mem::replace(&mut self.told, Arc::clone(&latest));
         if !changes.added.is_empty() {
             self.claim_recent();
-            self.write_counts(wire.buffer());
+            self.write_counts(enabled, wire.buffer());
             if interest.news {
                 self.news = self.news.union(&changes.added);
             }
@@ -166,6 +172,13 @@ impl Selection {
             self.tell_modseq(wire.buffer());
         }
         Ok(())
+    }
+
+    /// RFC 5267 4.3.4: before EXPUNGE, while the numbers hold.
+    fn leave_contexts(&mut self, gone: &UidSet, enabled: Enabled, out: &mut BytesMut) {
+        let mut contexts = std::mem::take(&mut self.contexts);
+        contexts.expunged(self, gone, enabled, out);
+        self.contexts = contexts;
     }
 
     /// Tells what STORE must answer and nothing else: the sequence numbers of the old picture hold.
@@ -274,13 +287,14 @@ impl Selection {
             begin_fetch(MsgSeq::at(index), row.uid, enabled.uid_only, out);
             // RFC 7162 3.2.4: UID and MODSEQ, once the client is aware of CONDSTORE.
             // RFC 5465 5.1: and to who asked for notifications.
+            // RFC 9051 7.5.2: always.
             // RFC 9586 3: UIDFETCH has it in front.
-            let with_uid = own.with_uid || enabled.condstore || self.interest.notified;
-            if with_uid && !enabled.uid_only {
+            let is_due = enabled.condstore || enabled.rev2 || self.interest.notified;
+            if (own.with_uid || is_due) && !enabled.uid_only {
                 out.raw(b"UID ").num(row.uid.get()).raw(b" ");
             }
             if !quiet {
-                let recent = self.is_recent(row.uid);
+                let recent = !enabled.rev2 && self.is_recent(row.uid);
                 out.raw(b"FLAGS ")
                     .flags(row.flags, row.keywords, recent, latest);
             }

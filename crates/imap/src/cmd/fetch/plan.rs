@@ -4,7 +4,7 @@
 use super::content::{Content, Loader};
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
-use crate::session::Session;
+use crate::session::{Enabled, Session};
 use crate::view::{MAX_PENDING, Rows, begin_fetch};
 use bytes::BytesMut;
 use mail::{Email, Row, View};
@@ -137,7 +137,7 @@ impl Plan {
     /// some messages are damaged.
     pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
         let account = cx.state.selection()?.owner().clone();
-        let uid_only = cx.enabled.uid_only;
+        let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut loader = Loader::new(self, &account, rows);
         let mut damaged = 0usize;
@@ -151,7 +151,9 @@ impl Plan {
                         missing += 1;
                         continue;
                     }
-                    let message = loaded.message();
+                    let mut message = loaded.message();
+                    // RFC 9051 E 12: no \Recent.
+                    message.recent &= !rev2;
                     begin_fetch(loaded.seq, message.row.uid, uid_only, wire.buffer());
                     self.send(&message, wire);
                     wire.flush_if_over(MAX_PENDING).await?;

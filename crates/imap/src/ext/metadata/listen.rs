@@ -116,9 +116,10 @@ pub(crate) fn tell(cx: &mut Session) {
             AnnotationOwner::Shared => Scope::Shared,
             AnnotationOwner::Private(_) => Scope::Private,
         };
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
         out.raw(b"* METADATA ");
-        object.write_name(out);
+        object.write_name(names, out);
         out.raw(b" ");
         Entry { scope, name }.write(out);
         out.crlf();

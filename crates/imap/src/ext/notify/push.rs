@@ -3,6 +3,7 @@
 use super::events::Events;
 use super::names::{Affected, affected};
 use super::{Notify, OVERFLOW, Own};
+use crate::cmd::listed::Listed;
 use crate::cmd::status;
 use crate::grammar::Emit;
 use crate::refusal::Refusal;
@@ -10,7 +11,6 @@ use crate::registry;
 use crate::session::{Session, State};
 use crate::spec::StatusItem;
 use crate::view::{Interest, MAX_PENDING};
-use bytes::BytesMut;
 use mail::{Account, MailErrorKind, Tree};
 use std::sync::Arc;
 use types::{MailboxId, MailboxName};
@@ -113,7 +113,7 @@ async fn tell_names(cx: &mut Session, account: &Account, own: &Own) -> Result<()
         if what.name && events.any(Events::NAME)
             || what.subscription && events.any(Events::SUBSCRIPTION)
         {
-            write_list(&new, &name, &what, cx.wire.buffer());
+            write_list(&new, &name, &what, cx);
         }
         // RFC 5465 5.1: a new UIDVALIDITY is told by STATUS.
         if what.replaced
@@ -181,12 +181,12 @@ async fn tell_status(
         return Ok(());
     }
     let condstore = cx.enabled.condstore;
-    write_status(cx.wire.buffer(), account, id, name, condstore).await
+    write_status(cx, account, id, name, condstore).await
 }
 
 /// STATUS, unless the mailbox is gone.
 async fn write_status(
-    out: &mut BytesMut,
+    cx: &mut Session,
     account: &Account,
     id: MailboxId,
     name: &MailboxName,
@@ -204,7 +204,7 @@ async fn write_status(
         .iter()
         .filter_map(|name| registry::status_item(name.as_bytes()))
         .collect();
-    match status::tell(name, account, id, &items, out).await {
+    match status::tell(cx, name, account, id, &items).await {
         Err(Refusal::Mail(error)) if error.kind == MailErrorKind::NotFound => Ok(()),
         told => told,
     }
@@ -227,33 +227,18 @@ pub(super) async fn first_status(
         }
         // RFC 5465 3.1: HIGHESTMODSEQ with FlagChange, whether or not CONDSTORE is enabled.
         let modseq = cx.enabled.condstore || events.any(Events::FLAGS);
-        write_status(cx.wire.buffer(), account, folder.id, name, modseq).await?;
+        write_status(cx, account, folder.id, name, modseq).await?;
         cx.wire.flush_if_over(MAX_PENDING).await?;
     }
     Ok(())
 }
 
-fn write_list(tree: &Tree, name: &MailboxName, what: &Affected, out: &mut BytesMut) {
-    let folder = tree.find(name);
-    out.raw(b"* LIST (");
-    // RFC 5465 5.4: MUST, when it does not refer to a mailbox.
-    if folder.is_none() {
-        out.raw(b"\\NonExistent ");
-    }
-    out.raw(match tree.has_children(name) {
-        true => b"\\HasChildren".as_slice(),
-        false => b"\\HasNoChildren",
-    });
-    // RFC 5465 5.5: if and only if it is subscribed to.
-    if tree.subscriptions.contains(name) {
-        out.raw(b" \\Subscribed");
-    }
-    if let Some(role) = folder.and_then(|folder| folder.role) {
-        out.raw(b" \\").text(role.name());
-    }
-    out.raw(b") \"/\" ").mailbox(name);
-    if let Some(old) = &what.old_name {
-        out.raw(b" (\"OLDNAME\" (").mailbox(old).raw(b"))");
-    }
-    out.crlf();
+fn write_list(tree: &Tree, name: &MailboxName, what: &Affected, cx: &mut Session) {
+    // RFC 5465 5.4: \NonExistent is a MUST when it does not refer to a mailbox.
+    // RFC 5465 5.5: \Subscribed if and only if it is subscribed to.
+    let listed = Listed {
+        old_name: what.old_name.as_ref().map(MailboxName::as_str),
+        ..Listed::new(tree, name)
+    };
+    listed.write(cx.enabled.names(), cx.wire.buffer());
 }
