@@ -138,18 +138,22 @@ impl Account {
         Err(contention())
     }
 
+    /// The app password of a label. `NotFound`.
+    pub async fn credential(&self, label: &str) -> Result<StoredCredential, MailError> {
+        let mut all = self.credentials().await?.into_iter();
+        all.find(|known| same_label(&known.label, label))
+            .ok_or_else(|| MailError::not_found("no app password has that label"))
+    }
+
     /// Forgets an app password; `NotFound`. Logins by it fail from now on, open sessions are the
     /// caller's business.
     pub async fn revoke_credential(&self, label: &str) -> Result<StoredCredential, MailError> {
         let account = &*self.0;
         let _writer = account.writer.lock().await;
-        let found = self.credentials().await?;
-        let found = found
-            .into_iter()
-            .find(|known| same_label(&known.label, label))
-            .ok_or_else(|| MailError::not_found("no app password has that label"))?;
+        let found = self.credential(label).await?;
         let mut batch = Batch::new();
         batch.delete(keys::credential(found.id));
+        batch.delete(keys::pop3_policy(found.id));
         for use_ in self.last_uses().await? {
             if use_.credential == found.id {
                 batch.delete(keys::last_use(found.id, use_.door));

@@ -257,6 +257,11 @@ pub(crate) fn credentials() -> Scan {
     Scan::prefix(&b"C"[..], PAGE)
 }
 
+/// `P`: the POP3 policy of an app password.
+pub(crate) fn pop3_policy(id: CredentialId) -> Bytes {
+    with_id(b'P', id.0, &[])
+}
+
 /// `L`: when a secret was used last at a door.
 pub(crate) fn last_use(id: CredentialId, door: Door) -> Bytes {
     with_id(b'L', id.0, &[&[door as u8]])

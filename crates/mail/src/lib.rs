@@ -69,7 +69,7 @@ pub use journal::FlagChange;
 pub use mailbox::Summary;
 pub use messages::{Appended, Copied, MAX_APPENDED, NewMessage, Replaced};
 pub use permitted::Permitted;
-pub use policy::{Count, Simulation};
+pub use policy::{Count, PolicyOf, Simulation};
 pub use quota::{Load, QuotaLimits, UNLIMITED, Usage};
 pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};

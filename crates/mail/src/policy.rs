@@ -1,4 +1,4 @@
-//! POP3 policies of accounts, and what a policy would have done.
+//! POP3 policies of accounts and credentials, and what a policy would have done.
 
 use crate::codec::{Decoder, Encoder};
 use crate::disposal::{DAY, require};
@@ -7,12 +7,30 @@ use crate::messages::contention;
 use crate::{Account, Mail, MailError, View, keys};
 use bytes::Bytes;
 use storage::{Batch, ErrorKind};
-use types::{AccountId, KeepDays, Pop3Policy, UidSet};
+use types::{AccountId, CredentialId, KeepDays, Pop3Policy, UidSet};
+
+/// Whose policy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyOf {
+    /// The account.
+    Account,
+    /// One of its app passwords.
+    Credential(CredentialId),
+}
+
+impl PolicyOf {
+    fn key(self) -> Bytes {
+        match self {
+            Self::Account => Bytes::from_static(keys::POP3_POLICY),
+            Self::Credential(id) => keys::pop3_policy(id),
+        }
+    }
+}
 
 impl Account {
-    /// The account's own policy; `None`: what the settings say.
-    pub async fn pop3_policy(&self) -> Result<Option<Pop3Policy>, MailError> {
-        let text = self.0.read(keys::POP3_POLICY).await?;
+    /// The policy an account or a credential has of its own; `None`: that of what is above it.
+    pub async fn pop3_policy(&self, of: PolicyOf) -> Result<Option<Pop3Policy>, MailError> {
+        let text = self.0.read(&of.key()).await?;
         let parse = |text: Bytes| {
             let text = std::str::from_utf8(&text).ok();
             text.and_then(|text| text.parse().ok())
@@ -21,15 +39,33 @@ impl Account {
         text.map(parse).transpose()
     }
 
-    /// Sets the account's own policy, or goes back to the settings. Counts from the next login on.
-    pub async fn set_pop3_policy(&self, policy: Option<&Pop3Policy>) -> Result<(), MailError> {
+    /// The policy of the credential this handle is used with, or the account's; `None`: what the
+    /// settings say.
+    pub async fn pop3_policy_in_force(&self) -> Result<Option<Pop3Policy>, MailError> {
+        let credential = self.actor().credential;
+        if credential != CredentialId::PASSWORD {
+            let own = self.pop3_policy(PolicyOf::Credential(credential)).await?;
+            if own.is_some() {
+                return Ok(own);
+            }
+        }
+        self.pop3_policy(PolicyOf::Account).await
+    }
+
+    /// Sets the policy of an account or a credential, or takes it away. Counts from the next login
+    /// on.
+    pub async fn set_pop3_policy(
+        &self,
+        of: PolicyOf,
+        policy: Option<&Pop3Policy>,
+    ) -> Result<(), MailError> {
         if let Some(policy) = policy {
             self.mail().announce_pop3_policy(policy).await?;
         }
         let mut batch = Batch::new();
         match policy {
-            Some(policy) => batch.put(keys::POP3_POLICY, policy.to_string().into_bytes()),
-            None => batch.delete(keys::POP3_POLICY),
+            Some(policy) => batch.put(of.key(), policy.to_string().into_bytes()),
+            None => batch.delete(of.key()),
         };
         let commit = self.mail().meta().commit(self.id(), batch).await?;
         Ok(commit.durable().await?)
@@ -39,7 +75,7 @@ impl Account {
 impl Mail {
     /// Notes that an account or a credential may have this policy, before it has it, so that
     /// [`shortest_keep`](Self::shortest_keep) is never too long.
-    pub async fn announce_pop3_policy(&self, policy: &Pop3Policy) -> Result<(), MailError> {
+    async fn announce_pop3_policy(&self, policy: &Pop3Policy) -> Result<(), MailError> {
         let Some(days) = policy.keep_days() else {
             return Ok(());
         };

@@ -231,9 +231,9 @@ impl AccountInner {
 }
 
 impl Mail {
-    /// One round of background cleaning over all accounts: messages kept long enough, keys of deleted
-    /// mailboxes, emails in no mailbox once the grace period has passed, blobs without links. Meant
-    /// to be called every few minutes. Returns how many emails were removed.
+    /// One round of background cleaning over all accounts: messages kept long enough, keys of
+    /// deleted mailboxes, emails in no mailbox once the grace period has passed, blobs without
+    /// links. Meant to be called every few minutes. Returns how many emails were removed.
     ///
     /// # Errors
     /// The first trouble of the store; what was done stays done.

@@ -5,7 +5,8 @@ mod common;
 
 use common::{assert_sound, fresh, id_of, keyword, message, name, open, text, uid};
 use mail::{
-    Account, Count, FlagChange, Mail, MailErrorKind, Options, QuotaLimits, Row, Simulation, Update,
+    Account, Count, FlagChange, Mail, MailErrorKind, Options, PolicyOf, QuotaLimits, Row,
+    Simulation, Update,
 };
 use std::sync::Arc;
 use storage::{Call, ErrorKind, FaultMeta, Faults, MemoryBlobs, MemoryMeta};
@@ -316,7 +317,7 @@ async fn a_failed_commit_does_nothing() {
 #[tokio::test]
 async fn policies_are_stored_and_the_shortest_is_known() {
     let (mail, account) = fresh().await;
-    assert_eq!(account.pop3_policy().await.unwrap(), None);
+    assert_eq!(account.pop3_policy(PolicyOf::Account).await.unwrap(), None);
     assert_eq!(mail.shortest_keep().await.unwrap(), None);
     for (text, shortest) in [
         ("archive:a:b/c", None),
@@ -325,13 +326,22 @@ async fn policies_are_stored_and_the_shortest_is_known() {
         ("keep-days:7", Some(7)),
         ("keep", Some(7)),
     ] {
-        account.set_pop3_policy(Some(&policy(text))).await.unwrap();
-        assert_eq!(account.pop3_policy().await.unwrap(), Some(policy(text)));
+        account
+            .set_pop3_policy(PolicyOf::Account, Some(&policy(text)))
+            .await
+            .unwrap();
+        assert_eq!(
+            account.pop3_policy(PolicyOf::Account).await.unwrap(),
+            Some(policy(text))
+        );
         let days = mail.shortest_keep().await.unwrap().map(|days| days.get());
         assert_eq!(days, shortest, "{text}");
     }
-    account.set_pop3_policy(None).await.unwrap();
-    assert_eq!(account.pop3_policy().await.unwrap(), None);
+    account
+        .set_pop3_policy(PolicyOf::Account, None)
+        .await
+        .unwrap();
+    assert_eq!(account.pop3_policy(PolicyOf::Account).await.unwrap(), None);
 }
 
 #[tokio::test]

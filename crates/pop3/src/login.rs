@@ -201,8 +201,8 @@ async fn open_folder(
         }
         false => None,
     };
-    // DESIGN 5.4: the account's own policy, otherwise the server's.
-    let policy = account.pop3_policy().await.map_err(trouble)?;
+    // DESIGN 5.4: the credential's own policy, the account's, the server's.
+    let policy = account.pop3_policy_in_force().await.map_err(trouble)?;
     let policy = policy.unwrap_or_else(|| front.deps.settings.policy.clone());
     let selected = account.select(folder).await.map_err(trouble)?;
     // DESIGN 5.1: UIDL belongs to the snapshot, it needs nothing of the store later.

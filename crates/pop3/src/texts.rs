@@ -1,4 +1,5 @@
-//! What is said to people, in every language of `LANG` (RFC 6856 3). Codes and numbers are not here.
+//! What is said to people, in every language of `LANG` (RFC 6856 3). Codes and numbers are not
+//! here.
 
 /// A language the server speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -194,7 +194,10 @@ async fn design_5_4_the_policy_of_the_server_holds_where_an_account_has_none() {
     );
     // The smallest that anybody may have is announced to all.
     let short = "keep-days:3".parse().expect("a policy");
-    rig.alice.set_pop3_policy(Some(&short)).await.expect("set");
+    rig.alice
+        .set_pop3_policy(mail::PolicyOf::Account, Some(&short))
+        .await
+        .expect("set");
     let mut client = rig.connect().await;
     assert_eq!(
         expire(client.rows("CAPA").await).as_deref(),

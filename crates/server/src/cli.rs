@@ -184,14 +184,23 @@ impl From<Protocol> for types::Door {
 #[derive(Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Shows the policy in force, and where it comes from
-    Show(Named),
+    Show {
+        #[command(flatten)]
+        named: Named,
+        /// Of an app password, by its label
+        #[arg(long)]
+        credential: Option<String>,
+    },
     /// Sets it: `delete`, `trash`, `archive:<mailbox>`, `keep`, `keep-days:<days>`; or `default`,
-    /// which is what the configuration says
+    /// which is what the configuration says, or the account's policy for an app password
     Set {
         #[command(flatten)]
         named: Named,
         /// The policy
         policy: PolicyChoice,
+        /// Of an app password, by its label
+        #[arg(long)]
+        credential: Option<String>,
     },
     /// Counts what a policy would have made of the messages deleted over POP3 lately
     Simulate {

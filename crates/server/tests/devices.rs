@@ -6,7 +6,7 @@ mod support;
 use std::process::Output;
 use std::time::Duration;
 use support::BINARY;
-use testkit::{ImapClient, PASSWORD, Pop3Client, Server};
+use testkit::{ImapClient, LmtpClient, PASSWORD, Pop3Client, Server};
 
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -134,4 +134,51 @@ fn the_sessions_of_a_removed_account_end() {
     dora.idle();
     out(&server.cli(&["account", "remove", "DORA"], ""));
     dora.wait_for("* BYE", AT_ONCE);
+}
+
+/// DESIGN 5.4: what DELE means is settable for a credential, too.
+#[test]
+fn each_device_deletes_as_its_policy_says() {
+    let server = Server::start(BINARY);
+    let mut lmtp = LmtpClient::connect(server.lmtp());
+    for n in 1..=4 {
+        lmtp.deliver_ok("alice", format!("Subject: {n}\r\n\r\nbody\r\n").as_bytes());
+    }
+    let [phone, desk] = ["phone", "desk"].map(|label| add(&server, &["--label", label]));
+    let policy = |args: &[&str]| server.cli(&[&["policy"], args].concat(), "");
+    let set = ["set", "alice", "keep-days:30", "--credential", "Phone"];
+    assert_eq!(out(&policy(&set)), "alice: keep-days:30\n");
+    out(&policy(&["set", "alice", "trash"]));
+    let show = ["show", "alice", "--credential"];
+    let of = |label: &str| out(&policy(&[&show[..], &[label]].concat()));
+    assert_eq!(of("phone"), "alice\tphone\tkeep-days:30\tits own\n");
+    assert_eq!(of("desk"), "alice\tdesk\ttrash\tthe account's\n");
+    assert_refused(
+        &policy(&["show", "alice", "--credential", "car"]),
+        "app password",
+    );
+
+    // Everybody deletes the first message shown to them.
+    for (secret, expire, inbox, trash) in [
+        (&phone[..], "EXPIRE 30", 4, 0),
+        (&desk, "EXPIRE NEVER", 3, 1),
+        (PASSWORD, "EXPIRE NEVER", 2, 2),
+    ] {
+        let mut client = Pop3Client::connect(server.pop3());
+        assert!(client.rows("CAPA").contains(&"EXPIRE 30 USER".to_owned()));
+        client.ok("USER alice");
+        client.ok(&format!("PASS {secret}"));
+        assert!(client.rows("CAPA").contains(&expire.to_owned()), "{expire}");
+        client.ok("DELE 1");
+        client.quit();
+        let mut imap = ImapClient::login(server.imap(), "alice", PASSWORD);
+        assert_eq!((imap.count("INBOX"), imap.count("Trash")), (inbox, trash));
+    }
+    // A new device of the old name begins anew.
+    out(&credential(
+        &server,
+        &["revoke", "alice", "--label", "phone"],
+    ));
+    add(&server, &["--label", "phone"]);
+    assert_eq!(of("phone"), "alice\tphone\ttrash\tthe account's\n");
 }

@@ -230,7 +230,7 @@ impl Host for Rig {
             "policy" => {
                 let policy = (args != "default").then(|| args.parse().expect("a policy"));
                 self.alice
-                    .set_pop3_policy(policy.as_ref())
+                    .set_pop3_policy(mail::PolicyOf::Account, policy.as_ref())
                     .await
                     .map_err(|e| e.to_string())?;
             }

@@ -56,11 +56,14 @@ pub(crate) enum Request {
     },
     PolicyShow {
         name: String,
+        /// Of an app password.
+        credential: Option<String>,
         /// What the configuration says.
         otherwise: Pop3Policy,
     },
     PolicySet {
         name: String,
+        credential: Option<String>,
         /// `None`: what the configuration says.
         policy: Option<Pop3Policy>,
     },
@@ -131,8 +134,16 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         Request::CredentialRevoke { name, label } => {
             credential::revoke(mail, auth, &name, &label).await
         }
-        Request::PolicyShow { name, otherwise } => policy::show(mail, &name, &otherwise).await,
-        Request::PolicySet { name, policy } => policy::set(mail, &name, policy.as_ref()).await,
+        Request::PolicyShow {
+            name,
+            credential,
+            otherwise,
+        } => policy::show(mail, &name, credential.as_deref(), &otherwise).await,
+        Request::PolicySet {
+            name,
+            credential,
+            policy,
+        } => policy::set(mail, &name, credential.as_deref(), policy.as_ref()).await,
         Request::PolicySimulate { name, policy, days } => {
             policy::simulate(mail, name.as_deref(), &policy, days).await
         }
@@ -228,7 +239,7 @@ pub(crate) async fn known(mail: &Mail, name: &str) -> Result<AccountInfo, MailEr
 }
 
 /// The record of an account, and the account opened.
-async fn existing(mail: &Mail, name: &str) -> Result<(AccountInfo, Account), MailError> {
+pub(crate) async fn existing(mail: &Mail, name: &str) -> Result<(AccountInfo, Account), MailError> {
     let info = known(mail, name).await?;
     let account = mail.account(info.id).await?;
     Ok((info, account))
