@@ -210,13 +210,16 @@ fn ignored<T>(found: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(Refusal::No(..)) => Ok(None),
-        Err(Refusal::Mail(error)) if is_gone(error.kind) => Ok(None),
+        Err(Refusal::Mail(error)) if is_out_of_reach(error.kind) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn is_gone(kind: MailErrorKind) -> bool {
-    matches!(kind, MailErrorKind::NotFound | MailErrorKind::Gone)
+fn is_out_of_reach(kind: MailErrorKind) -> bool {
+    matches!(
+        kind,
+        MailErrorKind::NotFound | MailErrorKind::Gone | MailErrorKind::Denied
+    )
 }
 
 /// Searches a mailbox that is not selected; `None` when it is gone meanwhile.
@@ -226,7 +229,7 @@ async fn search_in(
     cx: &mut Session,
 ) -> Result<Option<(Source, Results)>, Refusal> {
     let mailbox = match place.account.select(place.id).await {
-        Err(error) if is_gone(error.kind) => return Ok(None),
+        Err(error) if is_out_of_reach(error.kind) => return Ok(None),
         mailbox => mailbox?,
     };
     // As EXAMINE opens it: nothing is claimed, not even \Recent.

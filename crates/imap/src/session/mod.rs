@@ -7,8 +7,8 @@ mod roster;
 mod source;
 mod tell;
 
-pub(crate) use place::is_for_others;
 pub use place::{OTHER_USERS, Place, Site};
+pub(crate) use place::{find as find_mailbox, is_for_others};
 pub use roster::{Member, Roster};
 pub(crate) use source::{Found, Source};
 

@@ -65,7 +65,7 @@ impl Session {
     /// What is wrong with the name; CANNOT for the names above others' mailboxes; NONEXISTENT for
     /// an account that is not there, as for one whose mailboxes the client must not know.
     pub async fn site(&self, raw: &RawName) -> Result<Site, Refusal> {
-        let site = self.locate(raw).await?;
+        let site = locate(self.state.account()?, raw.name.clone()?).await?;
         site.ok_or_else(|| match &raw.name {
             Ok(name) if below_others(name).is_some_and(|rest| !rest.contains(SEPARATOR)) => {
                 Refusal::no(Code::CANNOT, "that name leads to the mailboxes of others")
@@ -92,24 +92,8 @@ impl Session {
     }
 
     async fn find(&self, raw: &RawName, rights: Rights, missing: Code) -> Result<Place, Refusal> {
-        let site = self.locate(raw).await?;
-        let found = site.and_then(|site| {
-            let id = site.account.tree().find(&site.name)?.id;
-            Some((site, id))
-        });
-        let Some((site, id)) = found else {
-            return Err(Refusal::no(missing, NOT_THERE));
-        };
-        // RFC 4314 6: what must not be known is refused as if it were not there.
-        site.account
-            .require(id, rights)
-            .map_err(|error| Refusal::from(error).not_found_as(missing))?;
-        Ok(Place {
-            account: site.account,
-            id,
-            name: site.name,
-            shown: site.shown,
-        })
+        let own = self.state.account()?;
+        find(own, raw.name.clone()?, rights, missing).await
     }
 
     /// The name by which the client knows a mailbox; `None` when it is gone.
@@ -128,39 +112,68 @@ impl Session {
         let owner = account.mail().account_name(account.id()).await?;
         Ok(name.and_then(|name| name_for_others(&owner?, &name)))
     }
+}
 
-    /// `None`: the name is among those of others' mailboxes, but there is nothing.
-    async fn locate(&self, raw: &RawName) -> Result<Option<Site>, Refusal> {
-        let shown = raw.name.clone()?;
-        let own = self.state.account()?;
-        let rest = below_others(&shown).filter(|_| own.tree().find(&shown).is_none());
-        let Some(rest) = rest else {
-            return Ok(Some(Site {
-                account: own.clone(),
-                name: shown.clone(),
-                shown,
-            }));
-        };
-        let Some((owner, name)) = rest.split_once(SEPARATOR) else {
-            return Ok(None);
-        };
-        let name = MailboxName::new(name)?;
-        let mail = &self.deps.mail;
-        let info = mail.find_account(owner).await?;
-        // One's own are not the mailboxes of others.
-        let Some(info) = info.filter(|info| info.id != own.id()) else {
-            return Ok(None);
-        };
-        let Some(shown) = name_for_others(&info.name, &name) else {
-            return Ok(None);
-        };
-        let account = mail.account(info.id).await?.for_guest(own.id());
-        Ok(Some(Site {
-            account,
-            name,
+/// The mailbox that somebody knows by this name, for something that takes all of `rights`.
+///
+/// # Errors
+/// `missing` when there is none or it must not be known; NOPERM; the store.
+pub(crate) async fn find(
+    user: &Account,
+    name: MailboxName,
+    rights: Rights,
+    missing: Code,
+) -> Result<Place, Refusal> {
+    let found = locate(user, name).await?.and_then(|site| {
+        let id = site.account.tree().find(&site.name)?.id;
+        Some((site, id))
+    });
+    let Some((site, id)) = found else {
+        return Err(Refusal::no(missing, NOT_THERE));
+    };
+    // RFC 4314 6: what must not be known is refused as if it were not there.
+    site.account
+        .require(id, rights)
+        .map_err(|error| Refusal::from(error).not_found_as(missing))?;
+    Ok(Place {
+        account: site.account,
+        id,
+        name: site.name,
+        shown: site.shown,
+    })
+}
+
+/// `None`: the name is among those of others' mailboxes, but there is nothing.
+async fn locate(user: &Account, shown: MailboxName) -> Result<Option<Site>, Refusal> {
+    let rest = below_others(&shown).filter(|_| user.tree().find(&shown).is_none());
+    let Some(rest) = rest else {
+        return Ok(Some(Site {
+            account: user.clone(),
+            name: shown.clone(),
             shown,
-        }))
-    }
+        }));
+    };
+    let Some((owner, name)) = rest.split_once(SEPARATOR) else {
+        return Ok(None);
+    };
+    let name = MailboxName::new(name)?;
+    let mail = user.mail();
+    let info = mail.find_account(owner).await?;
+    // One's own are not the mailboxes of others.
+    let Some(info) = info.filter(|info| info.id != user.id()) else {
+        return Ok(None);
+    };
+    let Some(shown) = name_for_others(&info.name, &name) else {
+        return Ok(None);
+    };
+    let account = mail.account(info.id).await?;
+    // What is done there is done by whoever logged in here.
+    let account = account.acting_as(user.actor().clone()).for_guest(user.id());
+    Ok(Some(Site {
+        account,
+        name,
+        shown,
+    }))
 }
 
 #[cfg(test)]

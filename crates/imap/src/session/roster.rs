@@ -117,7 +117,8 @@ impl Session {
         let mail = own.mail();
         let mut roster = Roster::of(own);
         for (owner, owner_name) in mail.sharers(own.id()).await? {
-            let account = mail.account(owner).await?.for_guest(own.id());
+            let account = mail.account(owner).await?;
+            let account = account.acting_as(own.actor().clone()).for_guest(own.id());
             for (name, folder) in &account.tree().folders {
                 let rights = account.rights(folder.id);
                 // RFC 4314 4: LIST tells what may be looked up.

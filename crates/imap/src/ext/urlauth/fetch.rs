@@ -7,11 +7,11 @@ use super::{MAX_URLS, TOO_MANY, is_same_user, user_name};
 use crate::ext::*;
 use crate::grammar::Url;
 use crate::grammar::url::{Access, Grant, MessageRef, Target};
-use crate::session::{Found, Source};
+use crate::session::{Found, Source, find_mailbox};
 use crate::view::MAX_PENDING;
 use bytes::Bytes;
 use mail::Account;
-use types::MailboxName;
+use types::{MailboxName, Rights};
 
 /// `urlfetch = "URLFETCH" 1*(SP url-full)`.
 pub(super) static SPEC: Spec = Spec {
@@ -142,10 +142,17 @@ impl Reader {
             Some(info) => Some(self.account.mail().account(info.id).await?),
             None => None,
         };
-        let mailbox = owner.as_ref().and_then(|owner| {
-            let name = MailboxName::new(&message.mailbox.as_ref()?.name).ok()?;
-            Some((owner, owner.tree().find(&name)?.id))
-        });
+        // As that user knows it, and if that user may still read there.
+        let named = message.mailbox.as_ref();
+        let name = named.and_then(|mailbox| MailboxName::new(&mailbox.name).ok());
+        let place = match (&owner, name) {
+            (Some(owner), Some(name)) => {
+                let found = find_mailbox(owner, name, Rights::READ, Code::NONEXISTENT);
+                found.await.ok()
+            }
+            _ => None,
+        };
+        let mailbox = place.as_ref().map(|place| (&place.account, place.id));
         let rump = raw.get(..proof.rump).unwrap_or_default();
         // RFC 4467 6: what is not there takes as long as what is. Any account can judge that.
         let judge = match &owner {
