@@ -210,23 +210,25 @@ fn ignored<T>(found: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(Refusal::No(..)) => Ok(None),
-        Err(Refusal::Mail(error)) if is_gone(error.kind) => Ok(None),
+        Err(Refusal::Mail(error)) if is_out_of_reach(error.kind) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn is_gone(kind: MailErrorKind) -> bool {
-    matches!(kind, MailErrorKind::NotFound | MailErrorKind::Gone)
+/// Not there, or not any more, or not for this client.
+fn is_out_of_reach(kind: MailErrorKind) -> bool {
+    use MailErrorKind::{Denied, Gone, NotFound};
+    matches!(kind, NotFound | Gone | Denied)
 }
 
-/// Searches a mailbox that is not selected; `None` when it is gone meanwhile.
+/// Searches a mailbox that is not selected; `None` when it has gone out of reach.
 async fn search_in(
     place: &Place,
     finder: &mut Finder,
     cx: &mut Session,
 ) -> Result<Option<(Source, Results)>, Refusal> {
     let mailbox = match place.account.select(place.id).await {
-        Err(error) if is_gone(error.kind) => return Ok(None),
+        Err(error) if is_out_of_reach(error.kind) => return Ok(None),
         mailbox => mailbox?,
     };
     // As EXAMINE opens it: nothing is claimed, not even \Recent.
