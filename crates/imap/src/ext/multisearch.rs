@@ -215,14 +215,13 @@ fn ignored<T>(found: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
     }
 }
 
+/// Not there, or not any more, or not for this client.
 fn is_out_of_reach(kind: MailErrorKind) -> bool {
-    matches!(
-        kind,
-        MailErrorKind::NotFound | MailErrorKind::Gone | MailErrorKind::Denied
-    )
+    use MailErrorKind::{Denied, Gone, NotFound};
+    matches!(kind, NotFound | Gone | Denied)
 }
 
-/// Searches a mailbox that is not selected; `None` when it is gone meanwhile.
+/// Searches a mailbox that is not selected; `None` when it has gone out of reach.
 async fn search_in(
     place: &Place,
     finder: &mut Finder,

@@ -136,6 +136,17 @@ struct Body {
     with_header: bool,
 }
 
+impl Body {
+    /// Until nothing more can be found.
+    fn look_in(&self, text: &str, hits: &mut FuzzyHits) -> ControlFlow<()> {
+        self.needle.look_in(text, hits);
+        match self.needle.is_done(hits) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
 impl Near for Body {
     fn cost(&self) -> Cost {
         Cost::Body
@@ -145,25 +156,15 @@ impl Near for Body {
         let email = m.email?;
         let all = m.whole()?;
         let mut hits = FuzzyHits::default();
-        let mut look = |text: &str| {
-            self.needle.look_in(text, &mut hits);
-            match self.needle.is_done(&hits) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        };
         if self.with_header {
-            message::header_texts(email.prefix(), &mut look);
-            message::header_texts(m.header()?, &mut look);
+            for header in [email.prefix(), m.header()?] {
+                message::header_texts(header, &mut |text| self.look_in(text, &mut hits));
+            }
         }
         let in_header = self.needle.score(&hits).filter(|_| self.with_header);
-        email.digest()?.each_body_text(all, &mut |text| {
-            self.needle.look_in(text, &mut hits);
-            match self.needle.is_done(&hits) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
+        email
+            .digest()?
+            .each_body_text(all, &mut |text| self.look_in(text, &mut hits));
         let everywhere = self.needle.score(&hits).map(|score| {
             let less = (u32::from(score) * IN_BODY / 100).max(1);
             u8::try_from(less).unwrap_or(score)

@@ -9,6 +9,9 @@ use crate::view::MAX_PENDING;
 use std::sync::Arc;
 use types::UidSet;
 
+/// More than a session may keep; the client is told NOUPDATE.
+const TOO_MUCH: Refusal = Refusal::no(Code::Word("LIMIT"), "too many results");
+
 /// Tells how the results of all contexts have changed with what the client was told last.
 ///
 /// # Errors
@@ -16,8 +19,17 @@ use types::UidSet;
 pub(crate) async fn follow(cx: &mut Session) -> Result<(), Refusal> {
     let contexts = std::mem::take(&mut cx.state.selection()?.contexts_mut().0);
     let mut going_on = Vec::with_capacity(contexts.len());
+    let mut octets = 0;
     for mut context in contexts {
-        match context.follow(cx).await {
+        let followed = context.follow(cx).await.and_then(|()| {
+            let sum = octets + context.kept.octets();
+            if sum > MAX_SORTED || context.kept.is_too_much() {
+                return Err(TOO_MUCH);
+            }
+            octets = sum;
+            Ok(())
+        });
+        match followed {
             Ok(()) => going_on.push(context),
             Err(end @ (Refusal::Bye(_) | Refusal::Wire(_))) => return Err(end),
             // What cannot be told must not be missed in silence.
@@ -68,9 +80,6 @@ impl Context {
                 put_in_order((sorting, order), &looked_at, &results, cx).await?
             }
         };
-        if self.kept.is_too_much() {
-            return Err(Refusal::no(Code::Word("LIMIT"), "too many results"));
-        }
         self.fetch(&come.intersection(&new), cx).await?;
         let enabled = cx.enabled;
         if let Ok(selection) = cx.state.selection() {
@@ -109,7 +118,7 @@ async fn put_in_order(
     let keys = sorting
         .keys(&placed, &results.scores, MAX_SORTED, cx)
         .await?;
-    let mut keyed = keys.ok_or(Refusal::no(Code::Word("LIMIT"), "too many results"))?;
+    let mut keyed = keys.ok_or(TOO_MUCH)?;
     keyed.retain(|(key, found)| !order.has(found.uid, key));
     let moved: UidSet = keyed.iter().map(|(_, found)| found.uid).collect();
     let staying: UidSet = matching.iter().map(|found| found.uid).collect();
