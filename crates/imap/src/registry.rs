@@ -18,6 +18,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::starttls::EXTENSION,
     &ext::id::EXTENSION,
     &ext::enable::EXTENSION,
+    &ext::utf8::EXTENSION,
     &ext::idle::EXTENSION,
     &ext::namespace::EXTENSION,
     &UIDPLUS,

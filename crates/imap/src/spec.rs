@@ -157,6 +157,8 @@ pub struct Extension {
     pub status_items: &'static [StatusItem],
     /// What `ENABLE` of its (first) capability does; `None` when it cannot be enabled.
     pub on_enable: Option<fn(&mut Enabled)>,
+    /// Where that may be said.
+    pub enable_in: States,
 }
 
 impl Extension {
@@ -170,6 +172,9 @@ impl Extension {
         search_keys: &[],
         status_items: &[],
         on_enable: None,
+        // RFC 5161 3.1 tells clients to enable before they select; those that do it later mean it
+        // no less.
+        enable_in: States::LOGGED_IN,
     };
 }
 

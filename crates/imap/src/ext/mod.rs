@@ -26,6 +26,7 @@ pub(crate) mod thread;
 pub(crate) mod uidbatches;
 pub(crate) mod uidonly;
 pub(crate) mod unselect;
+pub(crate) mod utf8;
 
 pub(crate) use crate::cmd::*;
 pub(crate) use crate::spec::{Capability, Extension, StatusItem, When};

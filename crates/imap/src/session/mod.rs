@@ -38,7 +38,8 @@ pub enum State {
 }
 
 impl State {
-    fn as_states(&self) -> States {
+    /// Which of the states it is.
+    pub fn as_states(&self) -> States {
         match self {
             Self::Login => States::LOGIN,
             Self::Authenticated(_) => States::AUTHENTICATED,

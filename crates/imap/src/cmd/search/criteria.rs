@@ -55,18 +55,27 @@ pub(crate) const BADCHARSET: Code =
 pub(crate) struct Criteria {
     uid: bool,
     charset: Charset,
+    /// Whether the client has named the charset.
+    is_labelled: bool,
     query: Query,
 }
 
 impl Criteria {
     /// `search-key *(SP search-key)` behind the name of a charset, `None` when it is not said.
     pub(crate) fn parse(c: &mut Cursor<'_>, charset: Option<Vec<u8>>, uid: bool) -> Parsed<Self> {
+        let is_labelled = charset.is_some();
         let charset = charset.map_or_else(Charset::default, Charset);
         Ok(Self {
             uid,
+            is_labelled,
             query: program::parse(c, &charset)?,
             charset,
         })
+    }
+
+    /// Whether the client has named the charset.
+    pub(crate) fn is_labelled(&self) -> bool {
+        self.is_labelled
     }
 
     /// Puts in what depends on the session.
@@ -74,6 +83,13 @@ impl Criteria {
     /// # Errors
     /// An unknown charset, a filter that is not there, the store.
     pub(crate) async fn ready(self, cx: &mut Session) -> Result<Finder, Refusal> {
+        // RFC 9755 3: strings are UTF-8 then. SORT and THREAD must name a charset, and may name that.
+        let is_utf8 = self.charset.0.eq_ignore_ascii_case(b"UTF-8");
+        if cx.enabled.utf8 && self.is_labelled && !is_utf8 {
+            return Err(Refusal::bad(
+                "strings are UTF-8 since UTF8=ACCEPT was enabled",
+            ));
+        }
         let query = filters::put_in(self.query, &self.charset, cx).await?;
         if !self.charset.is_known() {
             return Err(Refusal::no(BADCHARSET, "unknown charset"));

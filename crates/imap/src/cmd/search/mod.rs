@@ -89,6 +89,10 @@ pub(crate) fn forget_if_refused<T>(
 #[async_trait]
 impl Run for Search {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        // RFC 9755 3: no charset is named then, not even that.
+        if cx.enabled.utf8 && self.criteria.is_labelled() {
+            return Err(Refusal::bad("no charset since UTF8=ACCEPT was enabled"));
+        }
         // RFC 9051 6.4.4: ESEARCH answers, asked for or not.
         let implied = cx.enabled.rev2.then(Options::all);
         let options = self.options.or(implied);
