@@ -115,6 +115,8 @@ pub enum Then {
     StartTls,
     /// Compression, in both directions (RFC 4978).
     Compress,
+    /// The end of that (RFC 8437 4.1).
+    Uncompress,
     /// The end of the connection.
     Close,
 }

@@ -25,6 +25,7 @@ pub(crate) mod status_size;
 pub(crate) mod thread;
 pub(crate) mod uidbatches;
 pub(crate) mod uidonly;
+pub(crate) mod unauthenticate;
 pub(crate) mod unselect;
 pub(crate) mod utf8;
 

@@ -154,6 +154,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
             Ok(Then::Close) => break None,
             Ok(Then::StartTls) => session.start_tls().await,
             Ok(Then::Compress) => session.compress().await,
+            Ok(Then::Uncompress) => session.uncompress().await,
             Err(end) => break Some(end),
         };
         if let Err(error) = changed {
@@ -282,6 +283,28 @@ impl Session {
         }
     }
 
+    /// Forgets everything about the client but its TLS (RFC 8437 3).
+    pub fn reset(&mut self) {
+        self.enter(State::Login);
+        // RFC 8437 4.1: MUST, of all extensions. What is new in a session has to be named here.
+        let Self {
+            wire: _,
+            state: _,
+            enabled,
+            comparator,
+            notify,
+            metadata,
+            deps: _,
+            context: _,
+            tag: _,
+            nonsense: _,
+        } = self;
+        *enabled = Enabled::default();
+        *comparator = Comparator::default();
+        *notify = None;
+        *metadata = None;
+    }
+
     /// Octets written so far, whether or not they have been sent.
     pub fn emitted(&self) -> u64 {
         self.wire.bytes_out() + self.wire.pending_out() as u64
@@ -300,6 +323,11 @@ impl Session {
         // command is compressed.
         let layer = |conn, read| Box::new(Deflate::new(conn, read)) as Box<dyn Layer>;
         self.wire.layer(layer).await
+    }
+
+    async fn uncompress(&mut self) -> Result<(), WireError> {
+        // RFC 8437 4.1: after the CRLF of the tagged OK; the client has stopped before.
+        self.wire.unlayer().await
     }
 
     async fn end(mut self, end: Option<Refusal>) {
