@@ -54,6 +54,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,
     &ext::notify::EXTENSION,
+    &ext::inprogress::EXTENSION,
     &ext::unauthenticate::EXTENSION,
 ];
 

@@ -1,6 +1,7 @@
 //! EXPUNGE, and UID EXPUNGE of UIDPLUS.
 
 use super::*;
+use crate::ext::inprogress::Progress;
 use crate::grammar::MessageSet;
 
 /// `"EXPUNGE"` / `"UID" SP "EXPUNGE" SP sequence-set`.
@@ -33,7 +34,10 @@ impl Run for Expunge {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let selection = cx.state.selection()?;
         let uids = self.0.map(|set| selection.resolve(&set)).transpose()?;
-        let expunged = selection.mailbox().expunge_deleted(uids.as_ref()).await?;
+        let expunging = selection.mailbox().expunge_deleted(uids.as_ref());
+        let expunged = Progress::new(&cx.deps.limits, None)
+            .attend(&mut cx.wire, &cx.tag, expunging)
+            .await?;
         cx.deps.counters.deleted.inc_by(expunged.uids.len());
         // RFC 7162 3.2.7: the session tells what vanished before it sends this.
         if cx.enabled.qresync && !expunged.uids.is_empty() {

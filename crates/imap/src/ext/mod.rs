@@ -8,6 +8,7 @@ pub(crate) mod enable;
 pub(crate) mod filters;
 pub(crate) mod id;
 pub(crate) mod idle;
+pub(crate) mod inprogress;
 pub(crate) mod metadata;
 pub(crate) mod r#move;
 pub(crate) mod namespace;

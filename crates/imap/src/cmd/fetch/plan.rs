@@ -2,6 +2,7 @@
 //! from the store while the ones before are being sent.
 
 use super::content::{Content, Loader};
+use crate::ext::inprogress::Progress;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::{Enabled, Session};
@@ -139,8 +140,10 @@ impl Plan {
         let account = cx.state.selection()?.owner().clone();
         let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
-        let mut loader = Loader::new(self, &account, rows);
+        let mut progress = Progress::new(&cx.deps.limits, Some(rows.len()));
+        let done = progress.counter();
         let mut damaged = 0usize;
+        let mut loader = Loader::new(self, &account, rows);
         let mut batch = loader.next().await?;
         while !batch.is_empty() {
             let wire = &mut cx.wire;
@@ -168,6 +171,8 @@ impl Plan {
                 (sent, Some(next))
             };
             damaged += sent?;
+            done.add(batch.len());
+            progress.tick(&mut cx.wire, &cx.tag);
             if self.needs.contains(Needs::WHOLE) {
                 retrieved.inc_by(batch.len() as u64);
             }

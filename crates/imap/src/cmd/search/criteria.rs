@@ -5,6 +5,7 @@ use super::program::{self, Query};
 use super::scan::{Results, Scan};
 use super::{Code, Cursor, Parsed, Refusal, Session};
 use crate::ext::filters;
+use crate::ext::inprogress::Progress;
 use crate::view::Selection;
 use message::Collation;
 use std::sync::Arc;
@@ -149,7 +150,10 @@ impl Finder {
         if self.uid && self.query.any(&|key| key.is_by_number()) {
             selection.hold_expunges();
         }
-        let results = self.scan(selection)?.run().await?;
+        let mut scan = self.scan(selection)?;
+        let mut progress = Progress::new(&cx.deps.limits, Some(scan.len()));
+        scan.count(progress.counter());
+        let results = progress.attend(&mut cx.wire, &cx.tag, scan.run()).await?;
         results.warn(cx.wire.buffer());
         Ok(results)
     }

@@ -3,6 +3,7 @@
 
 use super::key::{Candidate, Content, Cost};
 use super::program::Query;
+use crate::ext::inprogress::Counter;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::view::{MsgSeq, Rows};
@@ -70,6 +71,8 @@ pub(crate) struct Scan {
     /// Messages whose bytes are needed.
     waiting: VecDeque<Undecided>,
     octets: u64,
+    /// Messages decided.
+    decided: Counter,
     results: Results,
 }
 
@@ -84,8 +87,19 @@ impl Scan {
             is_last_row_read: false,
             waiting: VecDeque::new(),
             octets: 0,
+            decided: Counter::default(),
             results: Results::default(),
         }
+    }
+
+    /// How many messages there are to look at.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Counts there the messages that are decided.
+    pub(crate) fn count(&mut self, decided: Counter) {
+        self.decided = decided;
     }
 
     /// Looks at all messages.
@@ -95,9 +109,11 @@ impl Scan {
     pub(crate) async fn run(mut self) -> Result<Results, Refusal> {
         let mut batch = Vec::new();
         loop {
-            let scanned = scan(Arc::clone(&self.query), batch);
-            let (scanned, next) = tokio::join!(scanned, self.next_batch());
-            self.results.messages.extend(scanned?);
+            let scanned = batch.len();
+            let matching = scan(Arc::clone(&self.query), batch);
+            let (matching, next) = tokio::join!(matching, self.next_batch());
+            self.decided.add(scanned);
+            self.results.messages.extend(matching?);
             batch = next?;
             if batch.is_empty() {
                 // Messages decided without their bytes have overtaken others.
@@ -149,6 +165,7 @@ impl Scan {
         let max = if self.cost == Cost::Row { ROWS } else { EMAILS };
         let mut rows = Vec::with_capacity(max);
         self.is_last_row_read = !self.rows.next_batch(max, &mut rows);
+        let (tested, waiting) = (rows.len(), self.waiting.len());
         rows.retain(|&(seq, ref row)| {
             let result = self.query.test(&Candidate {
                 row,
@@ -162,6 +179,7 @@ impl Scan {
             result.is_none()
         });
         if rows.is_empty() {
+            self.decided.add(tested);
             tokio::task::yield_now().await;
             return Ok(());
         }
@@ -188,6 +206,7 @@ impl Scan {
                 }
             }
         }
+        self.decided.add(tested + waiting - self.waiting.len());
         Ok(())
     }
 

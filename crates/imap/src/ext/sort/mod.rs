@@ -6,6 +6,7 @@ mod order;
 
 use super::*;
 use crate::cmd::search::{Answer, Criteria, Finder, Found, Options, forget_if_refused};
+use crate::ext::inprogress::Progress;
 use keys::Criterion;
 pub(super) use keys::sent_date;
 use mail::{Facts, Row};
@@ -134,7 +135,9 @@ async fn in_order(
             .for_each(|column| column.push(row, facts));
     })
     .await?;
-    Order::new(columns).sort(found).await
+    let mut progress = Progress::new(&cx.deps.limits, None);
+    let sorted = Order::new(columns).sort(found);
+    progress.attend(&mut cx.wire, &cx.tag, sorted).await
 }
 
 /// Gives all that was found, in the order of the mailbox, to `take`: what the mailbox knows and, if
@@ -150,16 +153,20 @@ pub(super) async fn each_message(
     let uids: UidSet = found.iter().map(|found| found.uid).collect();
     let mut rows = selection.rows(&uids);
     let mut batch = Vec::with_capacity(BATCH);
+    let mut progress = Progress::new(&cx.deps.limits, Some(found.len()));
+    let done = progress.counter();
     while rows.next_batch(BATCH, &mut batch) {
         let mut facts = Vec::new();
         if needs_facts {
             let ids: Vec<_> = batch.iter().map(|(_, row)| row.email).collect();
-            facts = account.facts(&ids).await?;
+            let facts_of = account.facts(&ids);
+            facts = progress.attend(&mut cx.wire, &cx.tag, facts_of).await?;
         }
         let facts = facts.into_iter().chain(std::iter::repeat(None));
         for ((_, row), facts) in batch.iter().zip(facts) {
             take(row, facts);
         }
+        done.add(batch.len());
         tokio::task::coop::consume_budget().await;
     }
     Ok(())
