@@ -37,6 +37,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &search::WITHIN,
     &ext::filters::EXTENSION,
     &ext::comparator::EXTENSION,
+    &ext::language::EXTENSION,
     &ext::sort::EXTENSION,
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,

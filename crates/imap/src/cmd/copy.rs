@@ -39,7 +39,7 @@ impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
-        let mut progress = Progress::new(&cx.deps.limits, None);
+        let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
         let copying = to.account.copy(selection.mailbox(), &uids, to.id);
         let copied = progress

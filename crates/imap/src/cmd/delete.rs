@@ -40,9 +40,9 @@ impl Run for Delete {
             && Some(selection.mailbox().id()) == id
         {
             cx.unselect();
-            cx.wire
-                .buffer()
-                .raw(b"* OK [CLOSED] the selected mailbox is no more\r\n");
+            let text = cx.enabled.say("the selected mailbox is no more");
+            let out = cx.wire.buffer();
+            out.raw(b"* OK [CLOSED] ").text(&text).crlf();
         }
         Done::ok("mailbox deleted")
     }

@@ -2,7 +2,7 @@
 //! far it is.
 
 use super::*;
-use crate::Limits;
+use crate::session::Enabled;
 use bytes::BytesMut;
 use net::Wire;
 use std::pin::pin;
@@ -36,16 +36,19 @@ pub(crate) struct Progress {
     goal: Option<u64>,
     every: Duration,
     due: Instant,
+    enabled: Enabled,
 }
 
 impl Progress {
     /// Of a command that begins now, towards so many messages if they are counted.
-    pub(crate) fn new(limits: &Limits, goal: Option<usize>) -> Self {
+    pub(crate) fn new(cx: &Session, goal: Option<usize>) -> Self {
+        let every = cx.deps.limits.progress;
         Self {
             done: Counter::default(),
             goal: goal.map(|goal| goal as u64),
-            every: limits.progress,
-            due: Instant::now() + limits.progress,
+            every,
+            due: Instant::now() + every,
+            enabled: cx.enabled,
         }
     }
 
@@ -91,6 +94,8 @@ impl Progress {
     fn tell(&mut self, wire: &mut Wire, tag: &[u8]) {
         let done = self.done.0.load(Ordering::Relaxed);
         write(wire.buffer(), tag, done, self.goal);
+        let text = self.enabled.say("still at work");
+        wire.buffer().text(&text).crlf();
         self.due = Instant::now() + self.every;
     }
 }
@@ -115,7 +120,7 @@ fn write(out: &mut BytesMut, tag: &[u8], done: u64, goal: Option<u64>) {
         Some(goal) if goal > 0 => out.raw(b" ").num(done.min(goal - 1)).raw(b" ").num(goal),
         _ => out.raw(b" NIL NIL"),
     };
-    out.raw(b")] still at work\r\n");
+    out.raw(b")] ");
 }
 
 #[cfg(test)]
@@ -132,7 +137,7 @@ mod tests {
         ] {
             let mut out = BytesMut::new();
             write(&mut out, tag.as_bytes(), done, goal);
-            assert_eq!(out, format!("* OK [INPROGRESS {want}] still at work\r\n"));
+            assert_eq!(out, format!("* OK [INPROGRESS {want}] "));
         }
     }
 }

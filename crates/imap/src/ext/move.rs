@@ -39,7 +39,7 @@ impl Run for Move {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
-        let mut progress = Progress::new(&cx.deps.limits, None);
+        let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
         let mailbox = selection.mailbox();
         let moving = to.account.move_messages(mailbox, &uids, to.id);
@@ -55,7 +55,7 @@ impl Run for Move {
         let out = cx.wire.buffer();
         out.raw(b"* OK ");
         Code::CopyUid(moved.uid_validity, moved.from, moved.to).write(out);
-        out.raw(b"moved\r\n");
+        out.text(&cx.enabled.say("moved")).crlf();
         Done::ok("moved")
     }
 }

@@ -8,6 +8,7 @@ mod tell;
 pub use place::{Place, Site};
 
 use crate::ext::comparator::Comparator;
+use crate::ext::language::Language;
 use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
 use crate::ext::uidonly::UIDREQUIRED;
@@ -72,7 +73,7 @@ impl State {
 
 const NOT_NOW: Refusal = Refusal::bad("this command is not valid now");
 
-/// What the client has enabled, by ENABLE or by using it.
+/// What the client has enabled or chosen, by ENABLE, by LANGUAGE or by using it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Enabled {
     /// FETCH responses carry MODSEQ (RFC 7162 3.1).
@@ -87,6 +88,8 @@ pub struct Enabled {
     pub rev2: bool,
     /// Strings may be quoted UTF-8, in either direction (RFC 9755 3).
     pub utf8: bool,
+    /// In which language texts for people are (RFC 5255 3).
+    pub language: Language,
 }
 
 impl Enabled {
@@ -226,7 +229,7 @@ impl Session {
                 if let Some(code) = &done.code {
                     code.write(out);
                 }
-                out.text(done.text).crlf();
+                out.text(&self.enabled.say(done.text)).crlf();
                 self.nonsense = 0;
                 return Ok(done.then);
             }
@@ -236,7 +239,7 @@ impl Session {
                 {
                     tracing::error!(%error, "command failed");
                 }
-                refusal.write(tag, out);
+                refusal.write(tag, self.enabled, out);
             }
         }
         self.nonsense += u32::from(matches!(
@@ -314,7 +317,9 @@ impl Session {
         let Some(tls) = self.context.starttls.take() else {
             return Err(WireError::Eof);
         };
-        // RFC 9051 6.2.1: what the client learnt before is void, it asks again.
+        // RFC 9051 6.2.1: what the client learnt before is void, it asks again. RFC 5255 7: and
+        // what somebody may have asked for in its place.
+        self.enabled.language = Language::default();
         self.wire.starttls(&tls).await
     }
 
@@ -346,7 +351,8 @@ impl Session {
             Some(Refusal::Wire(_)) => None,
         };
         if let Some(text) = bye {
-            self.wire.buffer().raw(b"* BYE ").text(text).crlf();
+            let text = self.enabled.say(text);
+            self.wire.buffer().raw(b"* BYE ").text(&text).crlf();
         }
         tracing::debug!(reason = bye.unwrap_or("closed"), "session ended");
         // The mailbox and its view are not needed to say goodbye.

@@ -140,7 +140,7 @@ impl Plan {
         let account = cx.state.selection()?.owner().clone();
         let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
-        let mut progress = Progress::new(&cx.deps.limits, Some(rows.len()));
+        let mut progress = Progress::new(cx, Some(rows.len()));
         let done = progress.counter();
         let mut damaged = 0usize;
         let mut loader = Loader::new(self, &account, rows);

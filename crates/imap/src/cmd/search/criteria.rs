@@ -151,10 +151,10 @@ impl Finder {
             selection.hold_expunges();
         }
         let mut scan = self.scan(selection)?;
-        let mut progress = Progress::new(&cx.deps.limits, Some(scan.len()));
+        let mut progress = Progress::new(cx, Some(scan.len()));
         scan.count(progress.counter());
         let results = progress.attend(&mut cx.wire, &cx.tag, scan.run()).await?;
-        results.warn(cx.wire.buffer());
+        results.warn(cx.enabled, cx.wire.buffer());
         Ok(results)
     }
 

@@ -6,6 +6,7 @@ use super::program::Query;
 use crate::ext::inprogress::Counter;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
+use crate::session::Enabled;
 use crate::view::{MsgSeq, Rows};
 use bytes::BytesMut;
 use mail::{Account, Email, MailError, MailErrorKind, Row};
@@ -43,11 +44,12 @@ pub(crate) struct Results {
 
 impl Results {
     /// RFC 3501 7.1.2: an untagged NO warns, and the command may still succeed.
-    pub(crate) fn warn(&self, out: &mut BytesMut) {
+    pub(crate) fn warn(&self, enabled: Enabled, out: &mut BytesMut) {
         if self.unreadable > 0 {
             out.raw(b"* NO ");
             Code::Word("CONTACTADMIN").write(out);
-            out.raw(b"some messages cannot be read and were not searched\r\n");
+            let text = "some messages cannot be read and were not searched";
+            out.text(&enabled.say(text)).crlf();
         }
     }
 }

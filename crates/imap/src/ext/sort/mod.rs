@@ -135,7 +135,7 @@ async fn in_order(
             .for_each(|column| column.push(row, facts));
     })
     .await?;
-    let mut progress = Progress::new(&cx.deps.limits, None);
+    let mut progress = Progress::new(cx, None);
     let sorted = Order::new(columns).sort(found);
     progress.attend(&mut cx.wire, &cx.tag, sorted).await
 }
@@ -153,7 +153,7 @@ pub(super) async fn each_message(
     let uids: UidSet = found.iter().map(|found| found.uid).collect();
     let mut rows = selection.rows(&uids);
     let mut batch = Vec::with_capacity(BATCH);
-    let mut progress = Progress::new(&cx.deps.limits, Some(found.len()));
+    let mut progress = Progress::new(cx, Some(found.len()));
     let done = progress.counter();
     while rows.next_batch(BATCH, &mut batch) {
         let mut facts = Vec::new();

@@ -111,7 +111,7 @@ impl Run for Thread {
         let members = members(&found, cx).await?;
         let forest = match members.len() < OFFLOAD {
             true => algorithm(&members),
-            false => Progress::new(&cx.deps.limits, None)
+            false => Progress::new(cx, None)
                 .attend(
                     &mut cx.wire,
                     &cx.tag,
