@@ -10,7 +10,7 @@ pub(crate) static SPEC: Spec = Spec {
     uid: UidForm::No,
     states: States::LOGGED_IN,
     effects: Effects::NONE,
-    rfc: &["RFC 3501 6.3.4", "RFC 9051 6.3.5"],
+    rfc: &["RFC 3501 6.3.4", "RFC 9051 6.3.5", "RFC 5530 3"],
     parse,
 };
 
@@ -30,6 +30,13 @@ impl Run for Delete {
             shown,
         } = cx.site(&self.0).await?;
         let id = account.tree().find(&name).map(|folder| folder.id);
+        // RFC 9051 6.3.5: there is no mailbox of that name, only some below it.
+        if id.is_none() && account.tree().has_children(&name) {
+            return Err(Refusal::no(
+                Code::Word("HASCHILDREN"),
+                "only mailboxes below that name exist",
+            ));
+        }
         account.delete(&name).await?;
         cx.caused(&shown);
         cx.tell_normalised(&self.0, &account.tree(), &name, &shown);
