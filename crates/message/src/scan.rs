@@ -368,7 +368,7 @@ impl<'a> Scanner<'a> {
 
     fn classify(&self, media: MediaType<'a>) -> (Kind, MediaType<'a>, Option<Vec<u8>>) {
         let multipart = media.is_kind("multipart");
-        // RFC 9051 7.5.2: message/global, which may have UTF-8 headers (RFC 6532), is told likewise.
+        // RFC 9051 7.5.2: message/global, which may have UTF-8 headers (RFC 6532), is told so too.
         let message = media.is("message", "rfc822") || media.is("message", "global");
         if !multipart && !message {
             return (Kind::Leaf, media, None);

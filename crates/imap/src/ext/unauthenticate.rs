@@ -25,8 +25,8 @@ struct Unauthenticate;
 impl Run for Unauthenticate {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if cx.wire.is_layered() && !cx.wire.may_unlayer() {
-            // RFC 8437 3: NO is not possible. What the client has sent ahead of the answer was taken
-            // for compressed.
+            // RFC 8437 3: NO is not possible. What the client has sent ahead of the answer was
+            // taken for compressed.
             return Err(Refusal::Bye("wait for the end of the compression"));
         }
         cx.reset();

@@ -1,6 +1,6 @@
-//! UTF8=ACCEPT (RFC 9755, RFC 6855): quoted strings and mailbox names in UTF-8, in both directions.
-//! How names are written is [`Enabled::names`](crate::session::Enabled::names)'s to say; what SEARCH
-//! may be told of charsets stands there.
+//! UTF8=ACCEPT (RFC 9755, RFC 6855): quoted strings and mailbox names in UTF-8, in both
+//! directions. [`Enabled::names`](crate::session::Enabled::names) says how names are written; what
+//! SEARCH may be told of charsets stands there.
 // RFC 6855 4: an APPEND of raw 8-bit headers is taken from everybody: docs/decisions/0031.
 
 use super::*;

@@ -84,7 +84,8 @@ impl Criteria {
     /// # Errors
     /// An unknown charset, a filter that is not there, the store.
     pub(crate) async fn ready(self, cx: &mut Session) -> Result<Finder, Refusal> {
-        // RFC 9755 3: strings are UTF-8 then. SORT and THREAD must name a charset, and may name that.
+        // RFC 9755 3: strings are UTF-8 then. SORT and THREAD must name a charset, and may name
+        // that.
         let is_utf8 = self.charset.0.eq_ignore_ascii_case(b"UTF-8");
         if cx.enabled.utf8 && self.is_labelled && !is_utf8 {
             return Err(Refusal::bad(
