@@ -143,7 +143,7 @@ pub fn sets(data: &[u8]) {
 /// The keys and options of SEARCH, and of what is searched like it.
 pub fn search(data: &[u8]) {
     let command = command(data);
-    for name in [b"SEARCH".as_slice(), b"SORT", b"THREAD"] {
+    for name in [b"SEARCH".as_slice(), b"SORT", b"THREAD", b"ESEARCH"] {
         let spec = registry::find(name).expect("the command exists");
         for uid in [false, true] {
             let mut cursor = Cursor::new(&command, Names::Utf7);

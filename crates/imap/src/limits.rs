@@ -9,6 +9,8 @@ pub struct Limits {
     pub line: usize,
     /// Sum of the literals of one command, except messages.
     pub literals: usize,
+    /// Messages of one APPEND (RFC 3502).
+    pub messages: usize,
     /// Text of one command before login; SASL lines have their own limit.
     pub line_before_login: usize,
     /// Sum of the literals of one command before login.
@@ -34,6 +36,7 @@ impl Default for Limits {
         Self {
             line: 64 << 10,
             literals: 256 << 10,
+            messages: 20_000,
             line_before_login: 2 << 10,
             literals_before_login: 2 << 10,
             skip: 256 << 20,

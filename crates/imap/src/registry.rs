@@ -22,7 +22,9 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::idle::EXTENSION,
     &ext::namespace::EXTENSION,
     &UIDPLUS,
+    &cmd::append::MULTIAPPEND,
     &ext::r#move::EXTENSION,
+    &ext::replace::EXTENSION,
     &ext::unselect::EXTENSION,
     &CHILDREN,
     &SPECIAL_USE,
@@ -42,6 +44,9 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::multisearch::EXTENSION,
+    &ext::context::SEARCH,
+    &ext::context::SORT,
     &ext::thread::EXTENSION,
     &ext::thread::REFS,
     &ext::objectid::EXTENSION,
@@ -57,6 +62,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::notify::EXTENSION,
     &ext::inprogress::EXTENSION,
     &ext::unauthenticate::EXTENSION,
+    &ext::urlauth::EXTENSION,
+    &ext::urlauth::PARTIAL,
 ];
 
 /// RFC 3501.

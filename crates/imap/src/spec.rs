@@ -45,11 +45,14 @@ impl Effects {
     pub const USES_SEQ: Self = Self(1);
     /// Changes the selected mailbox: refused when that was opened by EXAMINE.
     pub const WRITES: Self = Self(2);
-    /// Takes a message as a literal: its literals may be as long as a message.
+    /// Ends in messages: its literals may be as long as a message, and each message is taken as soon
+    /// as it is complete ([`Intake`](crate::cmd::append::Intake)).
     pub const TAKES_MESSAGE: Self = Self(4);
     /// Though it has a UID form, the other one names no messages: it is there for clients that gave
     /// up sequence numbers too (RFC 9586).
     pub const NO_SET: Self = Self(8);
+    /// With `TAKES_MESSAGE`: names the message that the one it takes replaces (RFC 8508).
+    pub const REPLACES: Self = Self(16);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {

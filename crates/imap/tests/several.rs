@@ -115,13 +115,15 @@ impl Mirror {
                 let uid = uid.and_then(|uid| uid.split([' ', ')']).next()?.parse().ok());
                 self.fetched(n - 1, uid, line);
             }
-            // RFC 9586: no numbers; what is not known yet is the next that has come.
+            // RFC 9586: no numbers. A message not known yet is one of those that have come, and stands
+            // in the order of uids: a flag of the second may be told before the first is fetched.
             ["*", uid, "UIDFETCH", ..] => {
                 let uid = uid.parse().expect("a uid");
                 let known = self.0.iter().position(|m| m.uid == Some(uid));
                 let new = || self.0.iter().position(|m| m.uid.is_none());
                 let at = known.or_else(new).expect("a message that EXISTS");
                 self.fetched(at, Some(uid), line);
+                self.0.sort_by_key(|m| m.uid.unwrap_or(u32::MAX));
             }
             _ => {}
         }

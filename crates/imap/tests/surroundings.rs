@@ -168,7 +168,12 @@ async fn a_store_in_trouble_is_told_and_nothing_changes() {
         "SUBSCRIBE box",
         "APPEND INBOX {3+}\r\nabc",
     ];
-    let selected = ["STORE 1 +FLAGS (\\Seen)", "COPY 1 Trash", "MOVE 1 Trash"];
+    let selected = [
+        "STORE 1 +FLAGS (\\Seen)",
+        "COPY 1 Trash",
+        "MOVE 1 Trash",
+        "REPLACE 1 INBOX {3+}\\r\\nabc",
+    ];
     let mut text = "S: * OK {{.*}}\nC: a1 LOGIN alice secret\nS: a1 OK {{.*}}\n".to_owned();
     for command in commands {
         text += &format!(

@@ -6,7 +6,7 @@ use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::snapshot::each;
 use crate::tree::{Folder, Tree};
-use crate::{Mail, MailError, QuotaLimits, Summary, Usage, keys};
+use crate::{Actor, Mail, MailError, QuotaLimits, Summary, Usage, keys};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,9 +15,10 @@ use storage::Batch;
 use tokio::sync::watch;
 use types::{AccountId, MailboxId, MailboxName, UidValidity};
 
-/// An open account, shared by all its sessions. Cloning is cheap.
+/// An open account, shared by all its sessions, and on whose behalf this handle is used. Cloning is
+/// cheap.
 #[derive(Clone)]
-pub struct Account(pub(crate) Arc<AccountInner>);
+pub struct Account(pub(crate) Arc<AccountInner>, pub(crate) Arc<Actor>);
 
 pub(crate) struct AccountInner {
     pub(crate) id: AccountId,
@@ -311,6 +312,11 @@ impl AccountInner {
             journal_bytes,
         );
         Ok(())
+    }
+
+    /// A row of the account's partition.
+    pub(crate) async fn read(&self, key: &[u8]) -> Result<Option<Bytes>, MailError> {
+        Ok(self.mail.meta().get(self.id, key).await?)
     }
 
     pub(crate) fn mailbox(&self, id: MailboxId) -> Option<Arc<Mailbox>> {

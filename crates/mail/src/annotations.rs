@@ -13,7 +13,7 @@ use crate::snapshot::each;
 use crate::{Account, Mail, MailError, MailErrorKind, keys};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use storage::{Batch, ErrorKind, Scan};
+use storage::{Batch, Scan};
 use tokio::sync::broadcast;
 use types::{AccountId, MailboxId, Role};
 
@@ -222,24 +222,12 @@ impl Mail {
             let mut batch = Batch::new();
             self.write_annotations(SHARED_SERVER, changes, &mut batch)
                 .await?;
-            if self.commit_annotations(AccountId::SYSTEM, batch).await? {
+            if self.commit_durably(AccountId::SYSTEM, batch).await? {
                 self.announce(SHARED_SERVER, changes, by);
                 return Ok(());
             }
         }
         Err(contention())
-    }
-
-    /// `Ok(false)`: another writer was faster.
-    async fn commit_annotations(&self, to: AccountId, batch: Batch) -> Result<bool, MailError> {
-        match self.meta().commit(to, batch).await {
-            Ok(commit) => {
-                commit.durable().await?;
-                Ok(true)
-            }
-            Err(error) if error.kind == ErrorKind::Conflict => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn announce(&self, place: Place, changes: &[Annotation], by: u64) {
@@ -331,7 +319,7 @@ impl Account {
             }
             let is_done = match role {
                 Some(_) => edit.commit(account, &mut writer).await?,
-                None => mail.commit_annotations(account.id, edit.batch).await?,
+                None => mail.commit_durably(account.id, edit.batch).await?,
             };
             if is_done {
                 mail.announce(place, changes, by);
@@ -417,7 +405,7 @@ impl AccountInner {
             let mut total = Total::decode(meta.get(self.id, keys::ANNOTATIONS).await?)?;
             total.bytes += added;
             total.write(&mut batch);
-            if self.mail.commit_annotations(self.id, batch).await? {
+            if self.mail.commit_durably(self.id, batch).await? {
                 return Ok(());
             }
         }

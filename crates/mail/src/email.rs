@@ -30,7 +30,16 @@ impl Ingested {
     pub fn size(&self) -> u32 {
         self.blob.size
     }
+
+    /// Octets it takes in memory until it is appended, and at most in the batch that does that.
+    pub fn weight(&self) -> usize {
+        RECORD + self.digest.len()
+    }
 }
+
+/// Octets of an email in a batch beside prefix and digest, at most: its record, its link, its rows
+/// in the thread index and in the journal.
+const RECORD: usize = 1024;
 
 /// The content of a message: where its bytes are and what is known about them without reading them.
 #[derive(Clone, Debug)]

@@ -96,6 +96,11 @@ impl TreeEdit {
         Ok(())
     }
 
+    fn subscribe(&mut self, name: &MailboxName) {
+        self.batch.put(keys::subscription(name), &b""[..]);
+        self.tree.subscriptions.insert(name.clone());
+    }
+
     fn remove(&mut self, mailbox: Arc<Mailbox>, name: &MailboxName) {
         let record = mailbox.state().head.record.clone();
         self.batch
@@ -213,11 +218,36 @@ impl AccountInner {
                     continue;
                 };
                 edit.make(writer, &name, Some(*role))?;
-                edit.batch.put(keys::subscription(&name), &b""[..]);
-                edit.tree.subscriptions.insert(name);
+                edit.subscribe(&name);
             }
             if edit.commit(self, writer).await? {
                 return Ok(());
+            }
+            self.refresh(writer).await?;
+        }
+        Err(contention())
+    }
+}
+
+impl AccountInner {
+    /// The mailbox of a name, made and subscribed to when there is none, whatever the quota says.
+    pub(crate) async fn find_or_make(
+        &self,
+        writer: &mut Writer,
+        name: &MailboxName,
+        role: Option<Role>,
+    ) -> Result<Arc<Mailbox>, MailError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(folder) = self.tree().find(name) {
+                return self.existing(folder.id);
+            }
+            let mut edit = TreeEdit::new(self, writer);
+            edit.limit = None;
+            let id = edit.make(writer, name, role)?;
+            edit.make_above(writer, name)?;
+            edit.subscribe(name);
+            if edit.commit(self, writer).await? {
+                return self.existing(id);
             }
             self.refresh(writer).await?;
         }
@@ -265,6 +295,8 @@ impl Account {
             account
                 .drop_annotations(mailbox.id, &mut edit.batch)
                 .await?;
+            // RFC 4467 2.2: the key is one of this mailbox, not of its name.
+            edit.batch.delete(keys::access_key(account.id, mailbox.id));
             edit.remove(mailbox, name);
             if edit.commit(account, &mut writer).await? {
                 return Ok(());
@@ -358,8 +390,7 @@ impl Account {
                         "too many subscriptions",
                     ));
                 }
-                edit.batch.put(keys::subscription(name), &b""[..]);
-                edit.tree.subscriptions.insert(name.clone());
+                edit.subscribe(name);
             } else {
                 edit.batch.delete(keys::subscription(name));
                 edit.tree.subscriptions.remove(name);

@@ -1,13 +1,14 @@
 //! Appending, copying and moving messages.
 
 use crate::account::{AccountInner, Writer};
+use crate::chunk::Hidden;
 use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::repeats::Once;
 use crate::threads::Threading;
-use crate::{Account, Ingested, MailError, MailErrorKind, Row, Selected, View, email};
+use crate::{Account, Ingested, Load, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
 use std::sync::Arc;
 use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Uid, UidSet, UidValidity};
@@ -50,8 +51,22 @@ pub struct Copied {
     pub to: UidSet,
 }
 
+/// Where a message is that took the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The new one.
+    pub appended: Appended,
+    /// HIGHESTMODSEQ of the mailbox the old one is gone from.
+    pub modseq: ModSeq,
+}
+
 /// Longest prefix of a message.
 const MAX_PREFIX: usize = 2048;
+
+/// How much several messages appended at once may take: the sum of [`Ingested::weight`], and the
+/// prefixes.
+// One batch takes it all, beside keywords and the records of mailboxes.
+pub const MAX_APPENDED: usize = 48 << 20;
 
 impl Account {
     /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`,
@@ -72,22 +87,46 @@ impl Account {
         messages: Vec<NewMessage>,
         once: Option<Once>,
     ) -> Result<Option<Appended>, MailError> {
-        if messages
-            .iter()
-            .any(|message| message.prefix.len() > MAX_PREFIX)
-        {
-            return Err(MailError::new(
-                MailErrorKind::Invalid,
-                "too many per-recipient lines",
-            ));
-        }
+        let added = self.add(mailbox, messages, None, once).await?;
+        Ok(added.map(|added| added.appended))
+    }
+
+    /// Appends messages and removes another one of this account, both or neither (REPLACE). The
+    /// room the old one takes counts for the new one. As [`Account::append`], and `NotFound` when
+    /// there is no such message any more.
+    pub async fn replace(
+        &self,
+        old: (&Selected, Uid),
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+    ) -> Result<Replaced, MailError> {
+        let added = self.add(mailbox, messages, Some(old), None).await?;
+        added.ok_or_else(contention)
+    }
+
+    /// `None`: `once` says that it has been done before.
+    async fn add(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+        replaced: Option<(&Selected, Uid)>,
+        once: Option<Once>,
+    ) -> Result<Option<Replaced>, MailError> {
+        check_sizes(&messages)?;
         let account = &self.0;
-        let octets = messages.iter().map(|m| u64::from(m.size())).sum();
+        let more = Load {
+            messages: messages.len() as u64,
+            bytes: messages.iter().map(|m| u64::from(m.size())).sum(),
+        };
         let mut writer = account.writer.lock().await;
-        // Under the lock: what others are about to add is counted.
-        account.check_room(messages.len() as u64, octets)?;
         for _ in 0..ATTEMPTS {
             let target = account.existing(mailbox)?;
+            let less = match replaced {
+                Some((from, uid)) => account.load_of(from, uid).await?,
+                None => Load::default(),
+            };
+            // Under the lock: what others are about to add is counted.
+            account.check_room(more, less)?;
             if messages.iter().any(|message| !message.keywords.is_empty()) {
                 // Only a loaded view knows whether there is room for more keywords.
                 account.load(&target).await?;
@@ -98,17 +137,21 @@ impl Account {
                 return Ok(None);
             }
             let rows = tx.new_rows(&mut writer, &target, &messages, &threads)?;
-            let uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
-            let uid_validity = tx.edit(&target).record.uid_validity;
-            let modseq = tx.change(&target, Change::Appended(rows))?;
+            let appended = Appended {
+                uids: rows.iter().map(|new| new.row.uid).collect(),
+                uid_validity: tx.edit(&target).record.uid_validity,
+                modseq: tx.change(&target, Change::Appended(rows))?,
+            };
+            let mut modseq = appended.modseq;
+            if let Some((from, uid)) = replaced {
+                tx.mark_garbage(&writer);
+                let old = UidSet::range(uid, uid);
+                modseq = tx.change(from.mailbox(), Change::Expunged(old))?;
+            }
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
                 pending.shown().await?;
-                return Ok(Some(Appended {
-                    uid_validity,
-                    uids,
-                    modseq,
-                }));
+                return Ok(Some(Replaced { appended, modseq }));
             }
             account.refresh(&mut writer).await?;
         }
@@ -160,11 +203,12 @@ impl Account {
                 });
             }
             if how == Transfer::Copy {
-                let bytes = source
-                    .rows_in(&from_uids)
-                    .map(|(_, row)| u64::from(row.size))
-                    .sum();
-                account.check_room(from_uids.len(), bytes)?;
+                let sizes = source.rows_in(&from_uids).map(|(_, row)| row.size);
+                let more = Load {
+                    messages: from_uids.len(),
+                    bytes: sizes.map(u64::from).sum(),
+                };
+                account.check_room(more, Load::default())?;
             }
             if source.rows_in(&from_uids).any(|(_, row)| row.keywords != 0) {
                 account.load(&target).await?;
@@ -192,8 +236,27 @@ impl Account {
     }
 }
 
+fn check_sizes(messages: &[NewMessage]) -> Result<(), MailError> {
+    let mut total = 0;
+    for NewMessage {
+        prefix, content, ..
+    } in messages
+    {
+        if prefix.len() > MAX_PREFIX {
+            let text = "too many per-recipient lines";
+            return Err(MailError::new(MailErrorKind::Invalid, text));
+        }
+        total += prefix.len() + content.weight();
+    }
+    if total > MAX_APPENDED && messages.len() > 1 {
+        let text = "too many messages at once";
+        return Err(MailError::new(MailErrorKind::Limit, text));
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Transfer {
+pub(crate) enum Transfer {
     Copy,
     Move,
 }
@@ -240,6 +303,7 @@ impl Transaction<'_> {
                 saved: now,
                 email,
                 uidl: email.0,
+                hidden: Hidden::NO,
             };
             rows.push(NewRow {
                 row,
@@ -249,7 +313,9 @@ impl Transaction<'_> {
         Ok(rows)
     }
 
-    fn transferred(
+    /// The rows that messages of `source` become in `target`. With keywords, the target's view must
+    /// be loaded.
+    pub(crate) fn transferred(
         &mut self,
         writer: &mut Writer,
         source: &View,
@@ -268,6 +334,8 @@ impl Transaction<'_> {
         for (_, mut row) in source.rows_in(uids) {
             row.uid = fresh.next()?;
             row.saved = now;
+            // Whoever files a message takes it into their own care.
+            row.hidden = Hidden::NO;
             if how == Transfer::Copy {
                 row.uidl = uidl;
                 uidl += 1;
@@ -297,6 +365,20 @@ impl FreshUids {
 }
 
 impl AccountInner {
+    /// What goes away with a message of an open mailbox, whose view is loaded afterwards.
+    async fn load_of(&self, from: &Selected, uid: Uid) -> Result<Load, MailError> {
+        from.mailbox().live()?;
+        self.load(from.mailbox()).await?;
+        let view = from.mailbox().state().head.view.clone();
+        match view.and_then(|view| view.find(uid)) {
+            Some(row) => Ok(Load::one(row.size.into())),
+            None => Err(MailError::new(
+                MailErrorKind::NotFound,
+                "the message to be replaced is not there any more",
+            )),
+        }
+    }
+
     /// Loads a mailbox's view if it is not in memory. The caller holds the writer's lock.
     pub(crate) async fn load(&self, mailbox: &Arc<Mailbox>) -> Result<(), MailError> {
         if mailbox.state().head.view.is_some() {

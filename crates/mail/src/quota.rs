@@ -61,6 +61,31 @@ impl QuotaLimits {
     }
 }
 
+/// So many messages of so many octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Messages.
+    pub messages: u64,
+    /// Sum of their sizes.
+    pub bytes: u64,
+}
+
+impl Load {
+    /// One message.
+    pub const fn one(bytes: u64) -> Self {
+        Self { messages: 1, bytes }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
 impl AccountInner {
     pub(crate) fn limits(&self) -> QuotaLimits {
         *self.quota.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,16 +95,19 @@ impl AccountInner {
         *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// `OverQuota` when that much more would exceed a limit.
-    pub(crate) fn check_room(&self, messages: u64, bytes: u64) -> Result<(), MailError> {
+    /// `OverQuota` when that much more, and so much less, would exceed a limit.
+    // RFC 8508 3.4: "only the net quota consumption is considered".
+    pub(crate) fn check_room(&self, more: Load, less: Load) -> Result<(), MailError> {
         let usage = self.usage();
-        let over = |used: u64, more: u64, limit: Option<u64>| {
-            limit.is_some_and(|limit| used.saturating_add(more) > limit)
+        let over = |used: u64, more: u64, less: u64, limit: Option<u64>| {
+            let net = more.saturating_sub(less);
+            net > 0 && limit.is_some_and(|limit| used.saturating_add(net) > limit)
         };
-        if over(usage.bytes, bytes, usage.limits.bytes) {
+        if over(usage.bytes, more.bytes, less.bytes, usage.limits.bytes) {
             return Err(over_quota("the account is over its quota"));
         }
-        if over(usage.messages, messages, usage.limits.messages) {
+        let limit = usage.limits.messages;
+        if over(usage.messages, more.messages, less.messages, limit) {
             return Err(over_quota("the account has as many messages as it may"));
         }
         Ok(())
@@ -98,7 +126,12 @@ impl Account {
 
     /// `OverQuota` when one message more of `bytes` bytes would exceed the quota.
     pub fn check_quota(&self, bytes: u64) -> Result<(), MailError> {
-        self.0.check_room(1, bytes)
+        self.check_room(Load::one(bytes), Load::default())
+    }
+
+    /// `OverQuota` when `more` would exceed the quota, though `less` goes away with it.
+    pub fn check_room(&self, more: Load, less: Load) -> Result<(), MailError> {
+        self.0.check_room(more, less)
     }
 }
 

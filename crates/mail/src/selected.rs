@@ -103,9 +103,14 @@ impl Selected {
             .unwrap_or_else(|| self.opened.clone())
     }
 
-    /// Changes its value whenever `view()` does, and when the mailbox is deleted.
+    /// Changes its value whenever `view()` or `key_resets()` does, and when the mailbox is deleted.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
         self.mailbox.watch()
+    }
+
+    /// How often `user` has got another access key for this mailbox since the process opened it.
+    pub fn key_resets(&self, user: AccountId) -> u64 {
+        self.mailbox.key_resets(user)
     }
 
     /// When new messages were last made visible, for measuring how soon they are told.
@@ -171,14 +176,13 @@ impl Selected {
 
     /// Removes those of `uids` that exist, for good.
     pub async fn expunge(&self, uids: &UidSet) -> Result<Expunged, MailError> {
-        self.remove(&UidSet::new(), |view| view.existing(uids))
-            .await
+        self.remove(|view| view.existing(uids)).await
     }
 
     /// Removes those of `uids` (all, if `None`) that carry `\Deleted`.
     pub async fn expunge_deleted(&self, uids: Option<&UidSet>) -> Result<Expunged, MailError> {
         let deleted = |row: &Row| row.flags.contains(Flags::DELETED);
-        self.remove(&UidSet::new(), |view| match uids {
+        self.remove(|view| match uids {
             Some(uids) => view
                 .rows_in(uids)
                 .map(|(_, row)| row)
@@ -190,22 +194,8 @@ impl Selected {
         .await
     }
 
-    /// POP3's UPDATE: sets `\Seen` on `seen` and removes `remove`, in one durable commit.
-    pub async fn update(&self, seen: &UidSet, remove: &UidSet) -> Result<Expunged, MailError> {
-        self.remove(seen, |view| view.existing(remove)).await
-    }
-
-    async fn remove(
-        &self,
-        seen: &UidSet,
-        choose: impl Fn(&View) -> UidSet,
-    ) -> Result<Expunged, MailError> {
+    async fn remove(&self, choose: impl Fn(&View) -> UidSet) -> Result<Expunged, MailError> {
         let account = &self.account;
-        let mark = FlagChange {
-            op: FlagOp::Add,
-            flags: Flags::SEEN,
-            keywords: Vec::new(),
-        };
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             self.mailbox.live()?;
@@ -213,20 +203,14 @@ impl Selected {
             let mut tx = Transaction::new(account, &mut writer);
             let view = tx.view(&self.mailbox)?;
             let uids = choose(&view);
-            let marked = Plan::new(&view, seen, &mark, None).changing;
-            let mut modseq = view.modseq();
-            if uids.is_empty() && marked.is_empty() {
+            if uids.is_empty() {
+                let modseq = view.modseq();
                 drop(writer);
                 self.mailbox.wait_shown(modseq).await?;
                 return Ok(Expunged { uids, modseq });
             }
-            if !marked.is_empty() {
-                modseq = tx.change(&self.mailbox, Change::Flagged(marked, mark.clone()))?;
-            }
-            if !uids.is_empty() {
-                tx.mark_garbage(&writer);
-                modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
-            }
+            tx.mark_garbage(&writer);
+            let modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
                 pending.shown().await?;
@@ -267,14 +251,19 @@ impl Selected {
 }
 
 /// Which messages a STORE touches, and which of them it really changes.
-struct Plan {
+pub(crate) struct Plan {
     named: UidSet,
     modified: UidSet,
-    changing: UidSet,
+    pub(crate) changing: UidSet,
 }
 
 impl Plan {
-    fn new(view: &View, uids: &UidSet, change: &FlagChange, unchanged_since: Option<u64>) -> Self {
+    pub(crate) fn new(
+        view: &View,
+        uids: &UidSet,
+        change: &FlagChange,
+        unchanged_since: Option<u64>,
+    ) -> Self {
         let known: u64 = change
             .keywords
             .iter()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::conn::{Conn, Layer, Peer, TlsInfo};
@@ -55,7 +56,7 @@ impl Default for Timeouts {
 }
 
 /// Why nothing more can be read or written. After all but `TooLong`, `TooLarge` and `NoRoom` the
-/// session is over; `Timeout` and `Shutdown` leave the connection usable for a last line.
+/// session is over; `Timeout`, `Shutdown` and `Ended` leave the connection usable for a last line.
 #[derive(Debug)]
 pub enum WireError {
     /// A line over the limit. It has been thrown away up to its end.
@@ -72,6 +73,8 @@ pub enum WireError {
     Gone,
     /// The process is stopping.
     Shutdown,
+    /// What [`Wire::end_when`] waits for has happened.
+    Ended,
     /// The transport failed.
     Io(io::Error),
 }
@@ -86,6 +89,7 @@ impl fmt::Display for WireError {
             Self::Timeout => f.write_str("peer too slow"),
             Self::Gone => f.write_str("peer sends without end"),
             Self::Shutdown => f.write_str("shutting down"),
+            Self::Ended => f.write_str("session ended by the server"),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -128,6 +132,8 @@ pub struct Wire {
     read_size: usize,
     timeouts: Timeouts,
     shutdown: Token,
+    /// See [`Wire::end_when`].
+    ended: Option<watch::Receiver<bool>>,
     open: OpenConn,
     bytes_in: u64,
     bytes_out: u64,
@@ -150,6 +156,7 @@ impl Wire {
             read_size: READ_SMALL,
             timeouts,
             shutdown,
+            ended: None,
             open,
             bytes_in: 0,
             bytes_out: 0,
@@ -405,6 +412,11 @@ impl Wire {
         self.timeouts.idle = idle;
     }
 
+    /// From now on waiting for a command answers `Ended` once `ended` is true.
+    pub fn end_when(&mut self, ended: watch::Receiver<bool>) {
+        self.ended = Some(ended);
+    }
+
     /// What the connection counts as in `gatepost_connections`.
     pub fn set_state(&mut self, state: ConnState) {
         self.open.set_state(state);
@@ -430,10 +442,16 @@ impl Wire {
             return Err(WireError::Shutdown);
         }
         let mut shutdown = self.shutdown.clone();
+        let ended = self.ended.clone();
+        // A client that never pauses is ended too.
+        if wait == Wait::Command && ended.as_ref().is_some_and(|ended| *ended.borrow()) {
+            return Err(WireError::Ended);
+        }
         let read = tokio::select! {
             biased;
             read = poll_fn(|cx| self.poll_fill(cx, want)) => read?,
             () = shutdown.started(), if wait == Wait::Command => return Err(WireError::Shutdown),
+            () = is_true(ended), if wait == Wait::Command => return Err(WireError::Ended),
             () = tokio::time::sleep_until(deadline) => return Err(WireError::Timeout),
         };
         if read == 0 {
@@ -492,6 +510,16 @@ impl Wire {
         self.unflushed = false;
         Poll::Ready(Ok(()))
     }
+}
+
+/// Resolves when the value is true: never, if nobody can set it any more.
+async fn is_true(value: Option<watch::Receiver<bool>>) {
+    if let Some(mut value) = value
+        && value.wait_for(|value| *value).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Never fails.

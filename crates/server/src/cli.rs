@@ -4,6 +4,8 @@ use crate::limit::Limit;
 use crate::uidl::{Format, Source};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::str::FromStr;
+use types::{InvalidPolicy, Pop3Policy};
 
 /// One mail store with two doors: IMAP and POP3, with LMTP bringing mail in.
 #[derive(Parser)]
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     /// Keeps POP3 unique ids over a change of servers, so that no client downloads anything twice
     #[command(subcommand)]
     Uidl(UidlCommand),
+    /// What deleting over POP3 means for an account
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Checks every message, link, counter and journal; exit code 1 when something is damaged
     Verify {
         /// The configuration file
@@ -86,6 +91,9 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         mailboxes: Option<Limit>,
     },
+    /// Manages app passwords: further passwords of an account, one per device
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Removes an account and all its mail
     Remove(Named),
 }
@@ -130,6 +138,90 @@ pub(crate) struct DiffArgs {
     /// A PEM file with whom to trust, in place of the system's
     #[arg(long)]
     pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Makes an app password and shows it, this once
+    Add {
+        #[command(flatten)]
+        named: Named,
+        /// What to call it: the device, the program
+        #[arg(long)]
+        label: String,
+        /// Where it may be used
+        #[arg(long, value_delimiter = ',', default_value = "imap,pop3")]
+        protocols: Vec<Protocol>,
+    },
+    /// Lists app passwords with their last use
+    List(Named),
+    /// Takes an app password back and ends the sessions that logged in with it
+    Revoke {
+        #[command(flatten)]
+        named: Named,
+        /// Which one
+        #[arg(long)]
+        label: String,
+    },
+}
+
+/// A door people read mail through.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    Imap,
+    Pop3,
+}
+
+impl From<Protocol> for types::Door {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Imap => Self::Imap,
+            Protocol::Pop3 => Self::Pop3,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Shows the policy in force, and where it comes from
+    Show(Named),
+    /// Sets it: `delete`, `trash`, `archive:<mailbox>`, `keep`, `keep-days:<days>`; or `default`,
+    /// which is what the configuration says
+    Set {
+        #[command(flatten)]
+        named: Named,
+        /// The policy
+        policy: PolicyChoice,
+    },
+    /// Counts what a policy would have made of the messages deleted over POP3 lately
+    Simulate {
+        /// The account; all accounts unless given
+        name: Option<String>,
+        /// The policy to try
+        #[arg(long)]
+        policy: Pop3Policy,
+        /// How many days to look back, up to 400
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=400))]
+        days: u32,
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// A policy, or what the configuration says.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyChoice(pub(crate) Option<Pop3Policy>);
+
+impl FromStr for PolicyChoice {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        match text {
+            "default" => Ok(Self(None)),
+            text => text.parse().map(|policy| Self(Some(policy))),
+        }
+    }
 }
 
 #[derive(clap::Args)]

@@ -16,8 +16,10 @@ mod http;
 mod limit;
 mod logging;
 mod metered;
+mod policy;
 mod progress;
 mod signals;
+mod time;
 mod uidl;
 
 use clap::Parser;
@@ -52,6 +54,7 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
             }
             cli::Command::Account(command) => account::run(command).await,
             cli::Command::Uidl(command) => uidl::run(command).await,
+            cli::Command::Policy(command) => policy::run(command).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
         }
     });

@@ -3,6 +3,7 @@
 use super::listed::Listed;
 use super::*;
 use crate::ext::objectid::mailbox_id;
+use crate::ext::urlauth::tell_mechanisms;
 use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
@@ -231,6 +232,7 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     out.raw(b"* OK ");
     Code::MailboxId(mailbox_id(mailbox.account_id(), mailbox.id())).write(out);
     out.text(&enabled.say("mailbox identifier")).crlf();
+    tell_mechanisms(enabled, out);
     out.raw(b"* OK [HIGHESTMODSEQ ")
         .num(view.modseq().get())
         .raw(b"] ")

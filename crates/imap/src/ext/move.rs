@@ -52,10 +52,8 @@ impl Run for Move {
             return Done::ok("nothing to move");
         }
         // RFC 6851 4.3: COPYUID comes untagged, before the EXPUNGE of what was moved.
-        let out = cx.wire.buffer();
-        out.raw(b"* OK ");
-        Code::CopyUid(moved.uid_validity, moved.from, moved.to).write(out);
-        out.text(&cx.enabled.say("moved")).crlf();
+        let code = Code::CopyUid(moved.uid_validity, moved.from, moved.to);
+        cx.say(&code, "moved");
         Done::ok("moved")
     }
 }

@@ -1,6 +1,6 @@
 //! From lines and literals to whole commands, without I/O: the session asks what to read next.
 
-use super::cursor::{BadSyntax, Command};
+use super::cursor::{BadSyntax, Command, Left};
 use bytes::{Bytes, BytesMut};
 
 /// The most literals one command may have.
@@ -110,9 +110,37 @@ impl Assembler {
         }
     }
 
-    /// Refuses the command; what is left of it is still read.
+    /// Refuses the command, in place of taking the literal asked for if there is one; what is left
+    /// of it is still read.
     pub fn refuse(&mut self, bad: BadSyntax) {
         self.refused.get_or_insert(Unfit::Bad(bad));
+    }
+
+    /// The text and the literals taken in so far; the text ends in the `{n}` of a literal that was
+    /// just announced.
+    pub fn so_far(&self) -> (&[u8], &[Bytes]) {
+        (&self.text, &self.literals)
+    }
+
+    /// The sum of the literals taken in, without those forgotten.
+    pub fn octets(&self) -> u64 {
+        self.taken
+    }
+
+    /// Forgets what stands between two places of [`Self::so_far`], each given by what is left
+    /// behind it: it has been used, and counts no more. Keeps everything if there are no such places.
+    pub fn forget(&mut self, from: Left, to: Left) {
+        let text = span(self.text.len(), from.text, to.text);
+        let literals = span(self.literals.len(), from.literals, to.literals);
+        let (Some((start, end)), Some(literals)) = (text, literals) else {
+            return;
+        };
+        let tail = self.text.split_off(end);
+        self.text.truncate(start);
+        self.text.unsplit(tail);
+        for literal in self.literals.drain(literals.0..literals.1) {
+            self.taken = self.taken.saturating_sub(literal.len() as u64);
+        }
     }
 
     /// Takes the literal asked for.
@@ -143,6 +171,12 @@ impl Assembler {
             literals: std::mem::take(&mut self.literals),
         })
     }
+}
+
+/// From two numbers of things left of `len` to the places they mean.
+fn span(len: usize, from: usize, to: usize) -> Option<(usize, usize)> {
+    let (start, end) = (len.checked_sub(from)?, len.checked_sub(to)?);
+    (start <= end).then_some((start, end))
 }
 
 /// The literal a line ends with: its length, and whether the client waits to be asked for it.
@@ -231,6 +265,26 @@ mod tests {
         a.literal("abcd".into());
         assert_eq!(a.line_limit(), 100 - 9 - 7);
         assert_eq!(line(&mut a, " {1}"), "Refused(TooBig)");
+    }
+
+    #[test]
+    fn what_was_used_is_forgotten() {
+        let mut a = assembler();
+        line(&mut a, "a x {1}");
+        a.literal("b".into());
+        line(&mut a, " ~{8+}");
+        a.literal("c\0".into());
+        line(&mut a, " {7}");
+        let left = |text, literals| Left { text, literals };
+        // No such places.
+        a.forget(left(4, 0), left(99, 0));
+        a.forget(left(4, 0), left(6, 0));
+        assert_eq!(a.octets(), 3);
+        a.forget(left(14, 1), left(6, 0));
+        assert_eq!(a.so_far(), (&b"a x {1}\r\n {7}\r\n"[..], &["b".into()][..]));
+        assert_eq!(a.octets(), 1);
+        a.literal("7777777".into());
+        assert!(matches!(a.line("".into()), Next::Done(_)));
     }
 
     #[test]

@@ -28,26 +28,50 @@ pub struct Cursor<'a> {
     literals: &'a [Bytes],
     names: Names,
     numbers: bool,
+    starved: bool,
+}
+
+/// What is left of a command at some place in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// Octets of text.
+    pub text: usize,
+    /// Literals.
+    pub literals: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// At the beginning of `command`, of a client that writes mailbox names so.
     pub fn new(command: &'a Command, names: Names) -> Self {
-        Self {
-            rest: &command.text,
-            literals: &command.literals,
-            names,
-            numbers: false,
-        }
+        Self::over(&command.text, &command.literals, names)
     }
 
     /// Over text without literals.
     pub fn of(text: &'a [u8]) -> Self {
+        Self::over(text, &[], Names::default())
+    }
+
+    /// Over the parts of a command, of which the last literals may not be there yet.
+    pub fn over(text: &'a [u8], literals: &'a [Bytes], names: Names) -> Self {
         Self {
             rest: text,
-            literals: &[],
-            names: Names::default(),
+            literals,
+            names,
             numbers: false,
+            starved: false,
+        }
+    }
+
+    /// Whether a rule failed because a literal is not there yet.
+    pub fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// Where the reading head stands.
+    pub fn left(&self) -> Left {
+        Left {
+            text: self.rest.len(),
+            literals: self.literals.len(),
         }
     }
 
@@ -186,6 +210,10 @@ impl<'a> Cursor<'a> {
                 self.literals = others;
                 Ok(Some(literal.clone()))
             }
+            (Some(_), None) => {
+                self.starved = true;
+                Err(BadSyntax("the literal is missing"))
+            }
             _ => Err(BadSyntax("malformed literal")),
         }
     }
@@ -286,6 +314,8 @@ mod tests {
         let mut c = Cursor::new(&command, Names::Utf7);
         assert_eq!(c.try_literal().unwrap().unwrap(), "a}c");
         c.sp().unwrap();
+        let (text, literals) = (5, 1);
+        assert_eq!(c.left(), Left { text, literals });
         assert_eq!(c.try_literal().unwrap().unwrap(), "");
         c.end().unwrap();
     }
@@ -305,6 +335,15 @@ mod tests {
             let read = |names| Cursor::new(&command, names).try_quoted().is_ok();
             assert_eq!(read(Names::Utf7), utf7, "{raw:?}");
             assert_eq!(read(Names::Utf8), utf8, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_literal_that_is_to_come_is_told_from_a_broken_one() {
+        for (text, starved) in [("{3}\r\n", true), ("{3}", false), ("(", false)] {
+            let mut c = Cursor::of(text.as_bytes());
+            assert!(c.literal().is_err());
+            assert_eq!(c.is_starved(), starved, "{text:?}");
         }
     }
 

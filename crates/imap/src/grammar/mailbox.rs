@@ -60,6 +60,17 @@ pub struct RawName {
     pub wants_children: bool,
 }
 
+impl RawName {
+    /// A name that does not come as an argument of its own.
+    pub fn of(name: Result<MailboxName, InvalidName>) -> Self {
+        Self {
+            name,
+            old_name: None,
+            wants_children: false,
+        }
+    }
+}
+
 impl Cursor<'_> {
     /// `mailbox = "INBOX" / astring`.
     pub fn mailbox(&mut self) -> Parsed<RawName> {

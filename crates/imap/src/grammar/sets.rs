@@ -75,6 +75,17 @@ impl Cursor<'_> {
         })
     }
 
+    /// `seq-number`, or `uniqueid` if the command has its UID form: one message.
+    pub fn one_message(&mut self, uid: bool) -> Parsed<MessageSet> {
+        let bound = self.bound()?;
+        let one = SequenceSet(vec![(bound, bound)]);
+        if uid {
+            return Ok(MessageSet::Uid(one));
+        }
+        self.set_names_numbers();
+        Ok(MessageSet::Seq(one))
+    }
+
     fn bound(&mut self) -> Parsed<Bound> {
         if self.eat(b"*") {
             return Ok(Bound::Last);

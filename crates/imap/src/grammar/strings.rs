@@ -61,10 +61,15 @@ impl<'a> Cursor<'a> {
         self.string().map(Some)
     }
 
-    /// `literal`, or `literal8` of RFC 3516 if `~` stands before it; any octet is allowed.
+    /// `literal`; any octet is let through.
     pub fn literal(&mut self) -> Parsed<Bytes> {
-        self.eat(b"~");
         self.try_literal()?.ok_or(BadSyntax("expected a literal"))
+    }
+
+    /// `literal / literal8`, and whether it was the latter (RFC 3516 7, RFC 4466 3).
+    pub fn literal_or_literal8(&mut self) -> Parsed<(Bytes, bool)> {
+        let binary = self.eat(b"~");
+        Ok((self.literal()?, binary))
     }
 
     /// `number`: 0 to 2^32 - 1.

@@ -96,6 +96,34 @@ pub trait Emit {
         self
     }
 
+    /// `sequence-set` of numbers as they come; nothing is written for none.
+    fn number_set(&mut self, numbers: impl Iterator<Item = u32>) -> &mut Self {
+        let mut run: Option<(u32, u32)> = None;
+        let mut is_first = true;
+        for n in numbers {
+            match run {
+                Some((first, last)) if last.checked_add(1) == Some(n) => run = Some((first, n)),
+                _ => {
+                    self.number_range(run.replace((n, n)), &mut is_first);
+                }
+            }
+        }
+        self.number_range(run, &mut is_first);
+        self
+    }
+
+    /// One range of [`Emit::number_set`].
+    fn number_range(&mut self, run: Option<(u32, u32)>, is_first: &mut bool) {
+        let Some((first, last)) = run else { return };
+        if !std::mem::take(is_first) {
+            self.raw(b",");
+        }
+        self.num(first);
+        if first != last {
+            self.raw(b":").num(last);
+        }
+    }
+
     /// `date-time`.
     fn date_time(&mut self, seconds: i64) -> &mut Self {
         let mut text = Vec::with_capacity(28);

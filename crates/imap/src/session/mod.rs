@@ -3,10 +3,13 @@
 
 mod place;
 mod read;
+mod source;
 mod tell;
 
 pub use place::{Place, Site};
+pub(crate) use source::{Found, Source};
 
+use crate::cmd::append::Intake;
 use crate::ext::comparator::Comparator;
 use crate::ext::language::Language;
 use crate::ext::metadata::Listener;
@@ -117,6 +120,8 @@ pub struct Session {
     pub(crate) notify: Option<Box<Notify>>,
     /// Hears of annotations that others change, once that is enabled.
     pub(crate) metadata: Option<Box<Listener>>,
+    /// Messages of the command that is being read.
+    pub(crate) intake: Option<Box<Intake>>,
     /// What all sessions share.
     pub deps: Arc<Deps>,
     /// About the connection.
@@ -135,6 +140,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
         comparator: Comparator::default(),
         notify: None,
         metadata: None,
+        intake: None,
         deps,
         context,
         tag: Box::default(),
@@ -297,6 +303,7 @@ impl Session {
             comparator,
             notify,
             metadata,
+            intake,
             deps: _,
             context: _,
             tag: _,
@@ -306,6 +313,7 @@ impl Session {
         *comparator = Comparator::default();
         *notify = None;
         *metadata = None;
+        *intake = None;
     }
 
     /// Octets written so far, whether or not they have been sent.
@@ -344,6 +352,7 @@ impl Session {
             Some(Refusal::Bye(text)) => Some(*text),
             Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
             Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
+            Some(Refusal::Wire(WireError::Ended)) => Some("the password you used was revoked"),
             Some(Refusal::Wire(WireError::Gone)) => Some("command without end"),
             Some(Refusal::Wire(WireError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
                 Some("what you sent cannot be decoded")

@@ -1,6 +1,7 @@
 //! Reading one command: its first words decide how much of the rest is taken in.
 
 use super::{Session, State};
+use crate::cmd::append::{Draft, Intake, ONE_MESSAGE, TOOBIG, Target};
 use crate::ext::uidonly::{UIDREQUIRED, needs_uid};
 use crate::grammar::cursor::is_tag_char;
 use crate::grammar::{Assembler, BadSyntax, Bounds, Command, Cursor, Emit, Next, Unfit};
@@ -29,6 +30,7 @@ impl Session {
     /// # Errors
     /// Only what ends the session.
     pub(super) async fn read(&mut self) -> Result<(Head, Result<Command, Refusal>), Refusal> {
+        self.intake = None;
         self.listen().await?;
         let limits = self.deps.limits;
         let (max_line, mut max_literals) = match self.state {
@@ -68,24 +70,33 @@ impl Session {
             literals: max_literals,
             skip,
         });
+        let mut declined = None;
         loop {
             match assembler.line(line) {
                 Next::Done(command) => return Ok((head, Ok(command))),
                 Next::Refused(unfit) => {
-                    let refusal = unfit_refusal(unfit, &head);
+                    let refusal = declined.unwrap_or_else(|| unfit_refusal(unfit, &head));
                     return Ok((head, Err(refusal)));
                 }
                 Next::HangUp => return Err(Refusal::Bye("literal far too large")),
                 Next::Skip(len) => self.wire.skip(len).await?,
                 Next::Literal { len, synchronising } => {
-                    if synchronising {
-                        if let Err(refusal) = self.has_room(&head, len) {
-                            return Ok((head, Err(refusal)));
+                    match self.before_literal(&head, &mut assembler, len).await {
+                        Ok(()) => {
+                            if synchronising {
+                                self.wire.buffer().raw(b"+ OK\r\n");
+                            }
+                            let literal = self.wire.exact(len).await?;
+                            assembler.literal(literal);
                         }
-                        self.wire.buffer().raw(b"+ OK\r\n");
+                        Err(refusal) if synchronising => return Ok((head, Err(refusal))),
+                        Err(refusal) => {
+                            // It is on its way: the answer comes when all has been read.
+                            assembler.refuse(DECLINED);
+                            declined = Some(refusal);
+                            self.wire.skip(len as u64).await?;
+                        }
                     }
-                    let literal = self.wire.exact(len).await?;
-                    assembler.literal(literal);
                 }
             }
             line = match self.line(assembler.line_limit()).await? {
@@ -98,14 +109,50 @@ impl Session {
         }
     }
 
-    /// Whether a message of that length may come: better said before it is sent than after.
-    fn has_room(&self, head: &Head, len: usize) -> Result<(), Refusal> {
-        match &head.found {
-            Ok((spec, _)) if spec.effects.contains(Effects::TAKES_MESSAGE) => {
-                Ok(self.state.account()?.check_quota(len as u64)?)
+    /// A literal is announced: takes the messages that are complete before it, and decides whether
+    /// it may come. Better said before it is sent than after.
+    async fn before_literal(
+        &mut self,
+        head: &Head,
+        assembler: &mut Assembler,
+        len: usize,
+    ) -> Result<(), Refusal> {
+        let (spec, uid) = match &head.found {
+            Ok((spec, uid)) if spec.effects.contains(Effects::TAKES_MESSAGE) => (spec, *uid),
+            _ => return Ok(()),
+        };
+        let (text, literals) = assembler.so_far();
+        let mut cursor = Cursor::over(text, literals, self.enabled.names());
+        cursor.take(head.args, "unexpected end of the command")?;
+        let target = match Target::parse(&mut cursor, spec.effects, uid) {
+            Ok(target) => target,
+            // The literal is the name of the mailbox.
+            Err(_) if cursor.is_starved() => return Ok(()),
+            Err(bad) => return Err(bad.into()),
+        };
+        let begin = cursor.left();
+        let (mut end, mut drafts) = (begin, Vec::new());
+        loop {
+            match Draft::parse(&mut cursor) {
+                Ok(draft) => drafts.push(draft),
+                Err(_) if cursor.is_starved() => break,
+                Err(bad) => return Err(bad.into()),
             }
-            _ => Ok(()),
+            end = cursor.left();
         }
+        if spec.effects.contains(Effects::REPLACES) && !drafts.is_empty() {
+            return Err(ONE_MESSAGE.into());
+        }
+        assembler.forget(begin, end);
+        let mut intake = Intake::resume(self, &target).await?;
+        for draft in drafts {
+            intake.take(self, draft).await?;
+        }
+        // The literals of this message; the target's are short.
+        let begun = assembler.octets();
+        intake.room_for(self, begun.saturating_add(len as u64))?;
+        self.intake = Some(Box::new(intake));
+        Ok(())
     }
 
     /// A line, or the ends of one that was too long.
@@ -165,15 +212,14 @@ impl Session {
 }
 
 const LINE_TOO_LONG: BadSyntax = BadSyntax("command line too long");
+/// Stands in the assembler for a refusal it does not know.
+const DECLINED: BadSyntax = BadSyntax("declined");
 
 fn unfit_refusal(unfit: Unfit, head: &Head) -> Refusal {
     match unfit {
         Unfit::Bad(bad) => bad.into(),
         Unfit::TooBig => match &head.found {
-            Ok((spec, _)) if spec.effects.contains(Effects::TAKES_MESSAGE) => Refusal::no(
-                Code::Word("TOOBIG"),
-                "the message is larger than this server takes",
-            ),
+            Ok((spec, _)) if spec.effects.contains(Effects::TAKES_MESSAGE) => TOOBIG,
             _ => Refusal::bad("literal too large"),
         },
     }

@@ -1,8 +1,9 @@
 //! Telling the client what has changed: after commands, in IDLE, and with NOTIFY at any time.
 
 use super::{Session, State};
-use crate::ext::{metadata, notify};
-use crate::refusal::Refusal;
+use crate::ext::{context, metadata, notify, urlauth};
+use crate::grammar::Emit;
+use crate::refusal::{Code, Refusal};
 use crate::spec::Effects;
 use types::MailboxName;
 
@@ -12,10 +13,16 @@ impl Session {
     /// # Errors
     /// Only what ends the session.
     pub async fn tell(&mut self, may_expunge: bool) -> Result<(), Refusal> {
-        if let State::Selected(_, selection) = &mut self.state {
+        if let State::Selected(user, selection) = &mut self.state {
+            if selection.key_was_reset(user.id()) {
+                urlauth::tell_mechanisms(self.enabled, self.wire.buffer());
+            }
             selection
                 .sync(&mut self.wire, self.enabled, may_expunge)
                 .await?;
+            if !selection.contexts().is_empty() {
+                Box::pin(context::follow(self)).await?;
+            }
         }
         metadata::tell(self);
         if self.notify.is_some() {
@@ -107,6 +114,17 @@ impl Session {
         if let (true, State::Selected(_, selection)) = (expunges, &mut self.state) {
             selection.expunges();
         }
+    }
+
+    /// An untagged OK with a code that tells what the command that runs has done.
+    pub fn say(&mut self, code: &Code, text: &'static str) {
+        if let Some(notify) = &mut self.notify {
+            notify.answered(Some(code));
+        }
+        let out = self.wire.buffer();
+        out.raw(b"* OK ");
+        code.write(out);
+        out.text(&self.enabled.say(text)).crlf();
     }
 
     /// The command that runs has changed what there is of this name, or its subscription: RFC 5465

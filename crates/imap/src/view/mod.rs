@@ -11,19 +11,26 @@ mod tell;
 pub use rows::Rows;
 pub use tell::begin_fetch;
 
+use crate::ext::context::Contexts;
 use crate::grammar::{Bound, MessageSet, SequenceSet};
 use crate::refusal::{Code, Refusal};
 use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
-use types::{Flags, Uid, UidSet};
+use types::{AccountId, Flags, MailboxId, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
 
 /// Ranges of uids a saved search result may have: one MiB per session.
-const MAX_SAVED: usize = 128 << 10;
+pub(crate) const MAX_SAVED: usize = 128 << 10;
+
+/// Another session was faster.
+pub const EXPUNGED: Refusal = Refusal::no(
+    Code::Word("EXPUNGEISSUED"),
+    "the message was expunged by another session",
+);
 
 /// A message sequence number: the position of a message among those the client knows, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,6 +105,10 @@ pub struct Selection {
     held_back: bool,
     /// What `$` stands for (RFC 5182): messages the client knows.
     saved: UidSet,
+    /// Resets of access keys seen so far; `None` before the first look.
+    key_resets: Option<u64>,
+    /// The searches that are kept up to date (RFC 5267).
+    contexts: Contexts,
 }
 
 impl Selection {
@@ -119,6 +130,8 @@ impl Selection {
             news: UidSet::new(),
             held_back: false,
             saved: UidSet::new(),
+            key_resets: None,
+            contexts: Contexts::default(),
         };
         this.claim_recent();
         this
@@ -132,6 +145,19 @@ impl Selection {
     /// The mailbox.
     pub fn mailbox(&self) -> &Selected {
         &self.mailbox
+    }
+
+    /// Whether it is this one.
+    pub fn is_of(&self, owner: &Account, id: MailboxId) -> bool {
+        self.owner.id() == owner.id() && self.mailbox.id() == id
+    }
+
+    /// Whether `user`, who has selected the mailbox, got another access key for it since this was
+    /// asked last (RFC 4467 7).
+    pub fn key_was_reset(&mut self, user: AccountId) -> bool {
+        let resets = self.mailbox.key_resets(user);
+        let seen = self.key_resets.replace(resets);
+        seen.is_some_and(|seen| seen != resets)
     }
 
     /// Whether it was opened by EXAMINE.
@@ -152,6 +178,21 @@ impl Selection {
     /// The new messages told since the last time, if that is of interest.
     pub fn take_news(&mut self) -> UidSet {
         std::mem::take(&mut self.news)
+    }
+
+    /// The searches that are kept up to date.
+    pub(crate) fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn contexts_mut(&mut self) -> &mut Contexts {
+        &mut self.contexts
+    }
+
+    /// The number of a message the client knows.
+    pub fn number(&self, uid: Uid) -> Option<MsgSeq> {
+        self.told.index_of(uid).map(MsgSeq::at)
     }
 
     /// How many messages are `\Recent`.
@@ -225,6 +266,32 @@ impl Selection {
         }
     }
 
+    /// The uids a search means. RFC 7377 2: in any search, numbers beyond the last message are no
+    /// error.
+    pub fn resolve_within(&self, set: &MessageSet) -> UidSet {
+        match set {
+            MessageSet::Uid(set) => self.resolve_uids(set),
+            MessageSet::Seq(set) => self.clip_seqs(set),
+            MessageSet::Saved => self.saved.clone(),
+        }
+    }
+
+    fn clip_seqs(&self, set: &SequenceSet) -> UidSet {
+        let exists = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        let number = |bound| match bound {
+            Bound::Number(n) => n.get(),
+            Bound::Last => exists,
+        };
+        let uid = |seq: u32| {
+            let row = self.told.get(seq.checked_sub(1)? as usize)?;
+            Some(row.uid)
+        };
+        UidSet::from_ranges(set.0.iter().filter_map(|&(a, b)| {
+            let (a, b) = (number(a), number(b));
+            Some((uid(a.min(b))?, uid(a.max(b).min(exists))?))
+        }))
+    }
+
     fn resolve_uids(&self, set: &SequenceSet) -> UidSet {
         // RFC 9051 9, seq-number: `*` is the largest uid in use; `n:*` includes it though n be
         // larger.
@@ -273,6 +340,23 @@ impl Selection {
         Ok(UidSet::from_ranges(ranges))
     }
 
+    /// The one message that a set names, and its size.
+    ///
+    /// # Errors
+    /// A sequence number beyond the last message; EXPUNGEISSUED (RFC 5530 3), or NONEXISTENT when
+    /// the client was never told of it.
+    pub fn one(&self, set: &MessageSet) -> Result<(Uid, u32), Refusal> {
+        let told = self.resolve(set)?.first();
+        let told = told.and_then(|uid| self.told.find(uid));
+        let Some(row) = told else {
+            return Err(Refusal::no(Code::NONEXISTENT, "no such message"));
+        };
+        match self.mailbox.view().find(row.uid) {
+            Some(row) => Ok((row.uid, row.size)),
+            None => Err(EXPUNGED),
+        }
+    }
+
     /// All uids a set of uids names, whether or not there are such messages (RFC 7162 3.2.6: `*` is
     /// the last).
     pub fn known_uids(&self, set: &MessageSet) -> UidSet {
@@ -304,6 +388,15 @@ impl Selection {
     /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their
     /// newest flags. Messages expunged meanwhile are still there.
     pub fn rows(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, self.mailbox.view())
+    }
+
+    /// The same with the flags the client knows.
+    pub fn rows_as_told(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, Arc::clone(&self.told))
+    }
+
+    fn rows_of(&self, uids: &UidSet, latest: Arc<View>) -> Rows {
         let positions = uids
             .ranges()
             .map(|range| self.span(range))
@@ -311,7 +404,7 @@ impl Selection {
             .collect();
         Rows::new(
             Arc::clone(&self.told),
-            self.mailbox.view(),
+            latest,
             self.recent.clone(),
             positions,
         )

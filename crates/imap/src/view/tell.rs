@@ -122,7 +122,9 @@ impl Selection {
             return Err(Refusal::Bye("the selected mailbox was deleted"));
         }
         // Nothing can be told before a command: what changes meanwhile is not even looked at.
-        if own.between && (self.held_back || !interest.messages) {
+        // But REMOVEFROM can be.
+        let may_tell = !self.held_back || !self.contexts.is_empty();
+        if own.between && !(interest.messages && may_tell) {
             return Ok(());
         }
         let latest = self.mailbox.view();
@@ -136,6 +138,7 @@ impl Selection {
         self.tell_keywords(&latest, enabled, wire.buffer());
         let changes = latest.changes_since(&self.told);
         if !changes.expunged.is_empty() {
+            self.leave_contexts(&changes.expunged, enabled, wire.buffer());
             if !may_expunge || own.hold {
                 return self.hold_back(wire, enabled, &latest, &own).await;
             }
@@ -170,6 +173,13 @@ impl Selection {
             self.tell_modseq(enabled, wire.buffer());
         }
         Ok(())
+    }
+
+    /// RFC 5267 4.3.4: before EXPUNGE, while the numbers hold.
+    fn leave_contexts(&mut self, gone: &UidSet, enabled: Enabled, out: &mut BytesMut) {
+        let mut contexts = std::mem::take(&mut self.contexts);
+        contexts.expunged(self, gone, enabled, out);
+        self.contexts = contexts;
     }
 
     /// Tells what STORE must answer and nothing else: the sequence numbers of the old picture hold.

@@ -6,4 +6,5 @@
 
 mod mail;
 mod pair;
+mod pop3;
 mod sort;

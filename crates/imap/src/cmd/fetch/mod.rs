@@ -3,10 +3,12 @@
 
 mod content;
 mod digest;
+mod passage;
 mod plan;
 mod row;
 mod section;
 
+pub(crate) use passage::Passage;
 pub(crate) use plan::{Item, Message, Needs, Plan};
 
 use super::*;

@@ -10,6 +10,7 @@ use crate::view::Selection;
 use message::Collation;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use types::UidSet;
 
 /// The charset of the strings in a SEARCH.
 pub struct Charset(Vec<u8>);
@@ -74,9 +75,16 @@ impl Criteria {
         })
     }
 
-    /// Whether the client has named the charset.
-    pub(crate) fn is_labelled(&self) -> bool {
-        self.is_labelled
+    /// Of a command that need not name a charset.
+    ///
+    /// # Errors
+    /// When it does after UTF8=ACCEPT was enabled.
+    pub(crate) fn check_label(&self, cx: &Session) -> Result<(), Refusal> {
+        // RFC 9755 3: not even that one.
+        match cx.enabled.utf8 && self.is_labelled {
+            true => Err(Refusal::bad("no charset since UTF8=ACCEPT was enabled")),
+            false => Ok(()),
+        }
     }
 
     /// Puts in what depends on the session.
@@ -96,12 +104,11 @@ impl Criteria {
         if !self.charset.is_known() {
             return Err(Refusal::no(BADCHARSET, "unknown charset"));
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let finder = Finder {
             uid: self.uid,
             query: Arc::new(query),
             collation: cx.comparator.collation,
-            now: now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),
+            now: now(),
         };
         // RFC 7162 3.1: searching for MODSEQ is a CONDSTORE enabling command.
         if finder.asks_modseq() {
@@ -119,6 +126,12 @@ impl Criteria {
         let results = finder.find(cx).await?;
         Ok((finder, results))
     }
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// What is looked for, ready to be looked for in mailboxes one after the other.
@@ -144,7 +157,7 @@ impl Finder {
     /// some could not be read.
     ///
     /// # Errors
-    /// A sequence number beyond the last message, the store.
+    /// The store.
     pub(crate) async fn find(&mut self, cx: &mut Session) -> Result<Results, Refusal> {
         let selection = cx.state.selection()?;
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
@@ -162,18 +175,56 @@ impl Finder {
     /// A search in a mailbox.
     ///
     /// # Errors
-    /// A sequence number beyond the last message.
+    /// When the last search has not come to its end.
     pub(crate) fn scan(&mut self, selection: &Selection) -> Result<Scan, Refusal> {
-        let rows = self.query.candidates(selection)?;
-        // Nobody else has it: a search that was given up has taken the command with it.
-        let query = Arc::get_mut(&mut self.query).ok_or(Refusal::Bye("a search still runs"))?;
-        query.bind(&Binding {
+        let rows = self.query.candidates(selection);
+        let to = Binding {
             selection,
             view: rows.view(),
             collation: self.collation,
             now: self.now,
-        })?;
+        };
+        self.query_mut()?.bind(&to);
         let account = selection.owner().clone();
         Ok(Scan::new(Arc::clone(&self.query), account, rows))
+    }
+
+    /// A search among the messages of the selected mailbox that have changed since the last one, as
+    /// the client knows them, and those that time has changed: which these are, if there are any.
+    ///
+    /// # Errors
+    /// When the last search has not come to its end.
+    pub(crate) fn rescan(
+        &mut self,
+        selection: &Selection,
+        changed: UidSet,
+    ) -> Result<Option<(UidSet, Scan)>, Refusal> {
+        self.now = now();
+        let mut affected = changed;
+        let to = Binding {
+            selection,
+            view: selection.told(),
+            collation: self.collation,
+            now: self.now,
+        };
+        self.query_mut()?.rebind(&to, &mut affected);
+        let affected = selection.told().existing(&affected);
+        if affected.is_empty() {
+            return Ok(None);
+        }
+        let account = selection.owner().clone();
+        let rows = selection.rows_as_told(&affected);
+        let scan = Scan::new(Arc::clone(&self.query), account, rows);
+        Ok(Some((affected, scan)))
+    }
+
+    /// Whether time alone can change what matches.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.query.any(&|key| key.is_timed())
+    }
+
+    /// Nobody else has it: a search that was given up has taken the command with it.
+    fn query_mut(&mut self) -> Result<&mut Query, Refusal> {
+        Arc::get_mut(&mut self.query).ok_or(Refusal::Bye("a search still runs"))
     }
 }

@@ -3,10 +3,10 @@
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Cursor, Parsed, SearchKey};
 use crate::grammar::dates::DAY;
-use crate::refusal::Refusal;
 use crate::spec::{Capability, Extension};
 use mail::Row;
 use std::cmp::Ordering;
+use types::UidSet;
 
 /// RFC 5032: OLDER and YOUNGER.
 pub(crate) static WITHIN: Extension = Extension {
@@ -148,6 +148,9 @@ impl Key for Sent {
     }
 }
 
+/// How often ages are looked at anew where results are kept up to date, in seconds.
+const PERIOD: i64 = 60;
+
 struct Age {
     interval: i64,
     side: Ordering,
@@ -159,9 +162,25 @@ impl Key for Age {
         Cost::Row
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.target = to.now - self.interval;
-        Ok(())
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+
+    fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        // RFC 5032 2: the evaluation may be periodical.
+        let target = to.now - self.interval;
+        if target < self.target + PERIOD {
+            return;
+        }
+        let passed = self.target..=target;
+        let rows = to.view.rows();
+        let crossing = rows.filter(|row| passed.contains(&row.internal_date));
+        *affected = affected.union(&crossing.map(|row| row.uid).collect());
+        self.target = target;
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {

@@ -179,16 +179,24 @@ impl Query {
     }
 
     /// Binds all keys, and puts those first that cost least.
-    ///
-    /// # Errors
-    /// A sequence number beyond the last message.
-    pub(crate) fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    pub(crate) fn bind(&mut self, to: &Binding<'_>) {
         match self {
             Self::Key(key) => key.bind(to),
             Self::Not(inner) => inner.bind(to),
             Self::And(all) | Self::Or(all) => {
                 all.sort_by_key(Self::cost);
-                all.iter_mut().try_for_each(|query| query.bind(to))
+                all.iter_mut().for_each(|query| query.bind(to));
+            }
+        }
+    }
+
+    /// See [`Key::rebind`].
+    pub(crate) fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        match self {
+            Self::Key(key) => key.rebind(to, affected),
+            Self::Not(inner) => inner.rebind(to, affected),
+            Self::And(all) | Self::Or(all) => {
+                all.iter_mut().for_each(|query| query.rebind(to, affected));
             }
         }
     }
@@ -231,10 +239,7 @@ impl Query {
     }
 
     /// The messages that are worth a look.
-    ///
-    /// # Errors
-    /// A sequence number beyond the last message.
-    pub(crate) fn candidates(&self, selection: &Selection) -> Result<Rows, Refusal> {
+    pub(crate) fn candidates(&self, selection: &Selection) -> Rows {
         let mut uids = UidSet::range(Uid::FIRST, Uid::MAX);
         let keys = match self {
             Self::And(all) => all.as_slice(),
@@ -242,12 +247,12 @@ impl Query {
         };
         for query in keys {
             if let Self::Key(key) = query
-                && let Some(within) = key.within(selection)?
+                && let Some(within) = key.within(selection)
             {
                 uids = uids.intersection(&within);
             }
         }
-        Ok(selection.rows(&uids))
+        selection.rows(&uids)
     }
 }
 
@@ -392,6 +397,7 @@ mod tests {
             saved: 0,
             email: types::EmailId(1),
             uidl: 1,
+            hidden: mail::Hidden::NO,
         };
         let message = Candidate {
             row: &row,

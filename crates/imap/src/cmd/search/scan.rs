@@ -9,7 +9,7 @@ use crate::refusal::{Code, Refusal};
 use crate::session::Enabled;
 use crate::view::{MsgSeq, Rows};
 use bytes::BytesMut;
-use mail::{Account, Email, MailError, MailErrorKind, Row};
+use mail::{Account, Email, MailError, MailErrorKind, Row, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use types::{ModSeq, Uid};
@@ -34,12 +34,13 @@ pub(crate) struct Found {
 }
 
 /// What a search found.
-#[derive(Default)]
 pub(crate) struct Results {
     /// In the order of the mailbox.
     pub(crate) messages: Vec<Found>,
     /// Messages that could not be read though it mattered.
     pub(crate) unreadable: usize,
+    /// The flags and keywords that were looked at.
+    pub(crate) view: Arc<View>,
 }
 
 impl Results {
@@ -85,12 +86,16 @@ impl Scan {
             cost: query.cost(),
             query,
             account,
+            results: Results {
+                messages: Vec::new(),
+                unreadable: 0,
+                view: Arc::clone(rows.view()),
+            },
             rows,
             is_last_row_read: false,
             waiting: VecDeque::new(),
             octets: 0,
             decided: Counter::default(),
-            results: Results::default(),
         }
     }
 

@@ -5,7 +5,6 @@
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Charset, Cursor, Parsed, SearchKey};
 use crate::grammar::BadSyntax;
-use crate::refusal::Refusal;
 use message::{Field, FieldSet, Needle};
 
 pub(crate) static KEYS: &[SearchKey] = &[
@@ -113,9 +112,8 @@ impl Key for Subject {
         Cost::Digest
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.0.collate(to.collation);
-        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
@@ -162,11 +160,10 @@ impl Key for InField {
         }
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         if let Some(needle) = &mut self.needle {
             needle.collate(to.collation);
         }
-        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
@@ -198,9 +195,8 @@ impl Key for Body {
         Cost::Body
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.needle.collate(to.collation);
-        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {

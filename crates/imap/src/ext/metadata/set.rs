@@ -44,7 +44,7 @@ fn parse(c: &mut Cursor<'_>) -> Parsed<SetMetadata> {
 
 /// `value = nstring / literal8`
 fn value(c: &mut Cursor<'_>) -> Parsed<Option<Bytes>> {
-    if c.peek() == Some(b'~') {
+    if c.eat(b"~") {
         return c.literal().map(Some);
     }
     Ok(c.nstring()?.map(|text| Bytes::from(text.into_owned())))

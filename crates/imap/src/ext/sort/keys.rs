@@ -79,6 +79,11 @@ impl Criterion {
         self.key.source
     }
 
+    /// Whether it is another for a message whose flags change.
+    pub(super) fn is_of_flags(&self) -> bool {
+        self.key.name == "MODSEQ"
+    }
+
     /// Whether what the mailbox knows is not enough.
     pub(super) fn needs_facts(&self) -> bool {
         !matches!(self.key.source, Source::Row(_))

@@ -1,0 +1,182 @@
+//! The messages of one command on their way into the store.
+
+use super::super::*;
+use super::{Data, Draft, Target};
+use crate::grammar::FlagList;
+use crate::session::Place;
+use bytes::Bytes;
+use mail::{Load, Mail, NewMessage, Provenance};
+
+/// Octets, and messages, that are stored together: what a session holds of a long command, beside
+/// the message it is reading.
+const BATCH_OCTETS: usize = 1 << 20;
+const BATCH: usize = 64;
+
+/// Takes complete messages, and stores their bytes while the client sends the next ones. They
+/// belong to no mailbox yet: if the command fails nobody will ever see them, and the sweeper
+/// removes them.
+pub(crate) struct Intake {
+    to: Place,
+    /// What there will be more of.
+    more: Load,
+    /// What goes away with the message that is replaced.
+    less: Load,
+    waiting: Vec<Waiting>,
+    waiting_octets: usize,
+    stored: Vec<NewMessage>,
+    /// Of what is stored, see [`mail::MAX_APPENDED`].
+    weight: usize,
+}
+
+/// A message that is complete.
+struct Waiting {
+    octets: Bytes,
+    flags: FlagList,
+    internal_date: i64,
+}
+
+impl Intake {
+    /// Begins with a command whose target is known.
+    ///
+    /// # Errors
+    /// The mailbox, or the message to be replaced, is not there.
+    pub(crate) async fn open(cx: &mut Session, target: &Target) -> Result<Self, Refusal> {
+        let to = cx.destination(&target.to).await?;
+        cx.tell_normalised(&target.to, &to.account.tree(), &to.name, &to.shown);
+        let mut less = Load::default();
+        if let Some(old) = &target.replaced {
+            let selection = cx.state.selection()?;
+            let (_, size) = selection.one(old)?;
+            // RFC 8508 3.4: the room it takes is free for the new one, in its own account.
+            if selection.owner().id() == to.account.id() {
+                less = Load::one(size.into());
+            }
+        }
+        Ok(Self {
+            to,
+            more: Load::default(),
+            less,
+            waiting: Vec::new(),
+            waiting_octets: 0,
+            stored: Vec::new(),
+            weight: 0,
+        })
+    }
+
+    /// What the session began while it read the command, or a new one.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn resume(cx: &mut Session, target: &Target) -> Result<Self, Refusal> {
+        match cx.intake.take() {
+            Some(begun) => Ok(*begun),
+            None => Self::open(cx, target).await,
+        }
+    }
+
+    /// Whether another message of so many octets may come: better said before it is sent than
+    /// after.
+    ///
+    /// # Errors
+    /// TOOBIG (RFC 7889 3), OVERQUOTA (RFC 9208 4.3.1), LIMIT.
+    pub(crate) fn room_for(&self, cx: &Session, octets: u64) -> Result<(), Refusal> {
+        if octets > u64::from(cx.deps.mail.options().max_message_bytes) {
+            return Err(TOOBIG);
+        }
+        if self.more.messages >= cx.deps.limits.messages as u64 {
+            return Err(TOO_MANY);
+        }
+        let more = self.more.and(Load::one(octets));
+        Ok(self.to.account.check_room(more, self.less)?)
+    }
+
+    /// Takes a complete message.
+    ///
+    /// # Errors
+    /// It is empty, there is no room for it, or the store fails.
+    pub(crate) async fn take(&mut self, cx: &mut Session, draft: Draft) -> Result<(), Refusal> {
+        let octets = match draft.data {
+            Data::Literal(octets) | Data::Binary(octets) => octets,
+        };
+        // RFC 3502 6.3.11: "This can be used to cancel the append."
+        if octets.is_empty() {
+            return Err(Refusal::no(Code::CANNOT, "a message cannot be empty"));
+        }
+        self.room_for(cx, octets.len() as u64)?;
+        self.more = self.more.and(Load::one(octets.len() as u64));
+        self.waiting_octets += octets.len();
+        self.waiting.push(Waiting {
+            octets,
+            flags: draft.flags,
+            internal_date: draft.internal_date.unwrap_or_else(now),
+        });
+        if self.waiting_octets >= BATCH_OCTETS || self.waiting.len() >= BATCH {
+            self.store(&cx.deps.mail).await?;
+        }
+        Ok(())
+    }
+
+    /// The mailbox, and all messages, ready to be appended.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn finish(
+        mut self,
+        cx: &mut Session,
+    ) -> Result<(Place, Vec<NewMessage>), Refusal> {
+        self.store(&cx.deps.mail).await?;
+        Ok((self.to, self.stored))
+    }
+
+    /// Puts the bytes of what is waiting on stable storage, all at once.
+    async fn store(&mut self, mail: &Mail) -> Result<(), Refusal> {
+        self.waiting_octets = 0;
+        let mut tasks = Vec::with_capacity(self.waiting.len());
+        for waiting in self.waiting.drain(..) {
+            let origin = Provenance {
+                owners: vec![(self.to.account.id(), self.to.name.as_str().to_owned())],
+                internal_date: waiting.internal_date,
+            };
+            let mail = mail.clone();
+            tasks.push(tokio::spawn(async move {
+                let content = mail.ingest(waiting.octets, &origin).await?;
+                Ok::<_, mail::MailError>(NewMessage {
+                    content,
+                    prefix: Bytes::new(),
+                    flags: waiting.flags.flags,
+                    keywords: waiting.flags.keywords,
+                    internal_date: Some(waiting.internal_date),
+                })
+            }));
+        }
+        for task in tasks {
+            let message = task.await.map_err(|_| UNAVAILABLE)??;
+            self.weight += message.content.weight();
+            self.stored.push(message);
+        }
+        if self.weight > mail::MAX_APPENDED && self.stored.len() > 1 {
+            return Err(TOO_MANY);
+        }
+        Ok(())
+    }
+}
+
+/// RFC 4469 4.2: also for what exceeds a limit of the server.
+pub(crate) const TOOBIG: Refusal = Refusal::no(
+    Code::Word("TOOBIG"),
+    "the message is larger than this server takes",
+);
+
+const TOO_MANY: Refusal = Refusal::no(Code::Word("LIMIT"), "too many messages at once");
+
+const UNAVAILABLE: Refusal = Refusal::no(
+    Code::Word("UNAVAILABLE"),
+    "storing the message was abandoned",
+);
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
