@@ -29,9 +29,12 @@ impl Run for Delete {
             name,
             shown,
         } = cx.site(&self.0).await?;
-        let id = account.tree().find(&name).map(|folder| folder.id);
-        // RFC 9051 6.3.5: there is no mailbox of that name, only some below it.
-        if id.is_none() && account.tree().has_children(&name) {
+        let tree = account.tree();
+        let id = tree.find(&name).map(|folder| folder.id);
+        // RFC 9051 6.3.5: there is no mailbox of that name, only some below it. What others have is
+        // not told.
+        let is_own = account.id() == cx.state.account()?.id();
+        if id.is_none() && is_own && mail::has_below(&tree.folders, &name) {
             return Err(Refusal::no(
                 Code::Word("HASCHILDREN"),
                 "only mailboxes below that name exist",
@@ -39,7 +42,7 @@ impl Run for Delete {
         }
         account.delete(&name).await?;
         cx.caused(&shown);
-        cx.tell_normalised(&self.0, &account.tree(), &name, &shown);
+        cx.tell_normalised(&self.0, &account, &shown).await?;
         // Who deletes the mailbox it has open knows where it stands: it is sent back instead of
         // away.
         if let State::Selected(_, selection) = &cx.state
