@@ -26,6 +26,9 @@ pub struct Limits {
     /// How often something is said in IDLE when nothing happens, so that network gear between us
     /// and the client does not forget the connection.
     pub keep_alive: Duration,
+    /// How often a client that waits for a long command is told how far it is. RFC 9585 3: every 10
+    /// to 15 seconds.
+    pub progress: Duration,
 }
 
 impl Default for Limits {
@@ -40,6 +43,7 @@ impl Default for Limits {
             idle_before_login: Duration::from_secs(180),
             idle: Duration::from_secs(31 * 60),
             keep_alive: Duration::from_secs(4 * 60),
+            progress: Duration::from_secs(10),
         }
     }
 }

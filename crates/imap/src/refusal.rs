@@ -2,6 +2,7 @@
 //! become text.
 
 use crate::grammar::{BadSyntax, Emit};
+use crate::session::Enabled;
 use bytes::BytesMut;
 use mail::{MailError, MailErrorKind};
 use net::{Outcome, WireError};
@@ -154,9 +155,9 @@ impl Refusal {
     }
 
     /// Writes the tagged line; nothing for those that end the session.
-    pub fn write(&self, tag: &[u8], out: &mut BytesMut) {
+    pub fn write(&self, tag: &[u8], enabled: Enabled, out: &mut BytesMut) {
         match self {
-            Self::Bad(text) => out.raw(tag).raw(b" BAD ").text(&one_line(text)),
+            Self::Bad(text) => out.raw(tag).raw(b" BAD ").text(&enabled.say(text)),
             Self::BadWith(code, text) => {
                 out.raw(tag).raw(b" BAD ");
                 code.write(out);
@@ -167,31 +168,19 @@ impl Refusal {
                 if let Some(code) = code {
                     code.write(out);
                 }
-                out.text(&one_line(text))
+                out.text(&enabled.say(text))
             }
             Self::Mail(error) => {
                 out.raw(tag).raw(b" NO ");
                 if let Some(code) = code_of(error.kind) {
                     code.write(out);
                 }
-                out.text(&one_line(text_of(error)))
+                out.text(&enabled.say(text_of(error)))
             }
             Self::Bye(_) | Self::Wire(_) => return,
         }
         .crlf();
     }
-}
-
-/// Response text is one line of printable ASCII (RFC 9051 9: `text`), whatever a name in it
-/// contains.
-fn one_line(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|c| (b' '..=b'~').contains(&c)) {
-        return Cow::Borrowed(text);
-    }
-    text.chars()
-        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
-        .collect::<String>()
-        .into()
 }
 
 impl From<BadSyntax> for Refusal {
@@ -230,7 +219,7 @@ mod tests {
             MailErrorKind::Unavailable,
             "/dev/sda on fire",
         ))
-        .write(b"a1", &mut out);
+        .write(b"a1", Enabled::default(), &mut out);
         assert!(out.starts_with(b"a1 NO [UNAVAILABLE] "));
         assert!(!String::from_utf8_lossy(&out).contains("sda"));
     }
@@ -238,8 +227,11 @@ mod tests {
     #[test]
     fn texts_are_one_line() {
         let mut out = BytesMut::new();
-        Refusal::from(MailError::new(MailErrorKind::Exists, "x\r\n* BYE \u{e4}"))
-            .write(b"a1", &mut out);
+        Refusal::from(MailError::new(MailErrorKind::Exists, "x\r\n* BYE \u{e4}")).write(
+            b"a1",
+            Enabled::default(),
+            &mut out,
+        );
         assert_eq!(out, "a1 NO [ALREADYEXISTS] x??* BYE ?\r\n");
     }
 }

@@ -118,6 +118,8 @@ pub enum Then {
     StartTls,
     /// Compression, in both directions (RFC 4978).
     Compress,
+    /// The end of that (RFC 8437 4.1).
+    Uncompress,
     /// The end of the connection.
     Close,
 }
@@ -160,6 +162,8 @@ pub struct Extension {
     pub status_items: &'static [StatusItem],
     /// What `ENABLE` of its (first) capability does; `None` when it cannot be enabled.
     pub on_enable: Option<fn(&mut Enabled)>,
+    /// Where that may be said.
+    pub enable_in: States,
 }
 
 impl Extension {
@@ -173,6 +177,9 @@ impl Extension {
         search_keys: &[],
         status_items: &[],
         on_enable: None,
+        // RFC 5161 3.1 tells clients to enable before they select; those that do it later mean it
+        // no less.
+        enable_in: States::LOGGED_IN,
     };
 }
 

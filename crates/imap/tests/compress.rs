@@ -145,3 +145,38 @@ async fn what_is_not_compressed_after_compress_ends_the_session() {
     assert_eq!(client.line().await, "* BYE what you sent cannot be decoded");
     assert_eq!(client.line().await, "");
 }
+
+#[tokio::test]
+async fn unauthenticate_ends_the_compression() {
+    let server = Setup::default().start().await;
+    let mut client = Client::new(connect(&server).await);
+    client.line().await;
+    client.ok("LOGIN alice secret").await;
+    client.ok("COMPRESS DEFLATE").await;
+    client.ok("SELECT INBOX").await;
+    client.ok("UNAUTHENTICATE").await;
+    let mut plain = Client::new(client.0.into_inner().into_inner());
+    plain.ok("LOGIN bob secret").await;
+    plain.ok("STATUS INBOX (MESSAGES)").await;
+    // And once more, from the beginning.
+    plain.ok("COMPRESS DEFLATE").await;
+    plain.ok("UNAUTHENTICATE").await;
+    let mut plain = Client::new(plain.0.into_inner().into_inner());
+    plain.ok("LOGIN alice secret").await;
+    plain.ok("LOGOUT").await;
+}
+
+#[tokio::test]
+async fn who_sends_ahead_of_the_end_of_compression_is_sent_away() {
+    let server = Setup::default().start().await;
+    let mut client = Client::new(connect(&server).await);
+    client.line().await;
+    client.ok("LOGIN alice secret").await;
+    client.ok("COMPRESS DEFLATE").await;
+    client
+        .send(b"u UNAUTHENTICATE\r\nl LOGIN alice secret\r\n")
+        .await;
+    let bye = "* BYE wait for the end of the compression";
+    assert_eq!(client.line().await, bye);
+    assert_eq!(client.line().await, "");
+}

@@ -24,7 +24,7 @@ const MAX_BOUNDARY: usize = 1000;
 pub(crate) enum Kind {
     Leaf,
     Multipart,
-    /// message/rfc822: its only child is the message within.
+    /// message/rfc822 or message/global: its only child is the message within.
     Message,
 }
 
@@ -368,7 +368,9 @@ impl<'a> Scanner<'a> {
 
     fn classify(&self, media: MediaType<'a>) -> (Kind, MediaType<'a>, Option<Vec<u8>>) {
         let multipart = media.is_kind("multipart");
-        if !multipart && !media.is("message", "rfc822") {
+        // RFC 9051 7.5.2: message/global, which may have UTF-8 headers (RFC 6532), is told so too.
+        let message = media.is("message", "rfc822") || media.is("message", "global");
+        if !multipart && !message {
             return (Kind::Leaf, media, None);
         }
         if self.open.len() >= MAX_DEPTH || self.nodes.len() >= MAX_PARTS {

@@ -54,10 +54,19 @@ pub struct TlsInfo {
     pub cipher: &'static str,
 }
 
-/// A transformation over a connection, as COMPRESS=DEFLATE is: see [`crate::Wire::layer`].
-pub trait Layer: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+/// What a connection is read from and written to.
+pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Layer for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
+
+/// A transformation over a connection, as COMPRESS=DEFLATE is: see [`crate::Wire::layer`].
+pub trait Layer: Io {
+    /// Whether all that was taken from the connection below has been passed on.
+    fn is_idle(&self) -> bool;
+
+    /// The connection below.
+    fn into_conn(self: Box<Self>) -> Conn;
+}
 
 enum Stream {
     Tcp(TcpStream),
@@ -154,7 +163,23 @@ impl Conn {
         self.stream = Stream::Layered(make(inner));
     }
 
-    fn io(&mut self) -> io::Result<Pin<&mut dyn Layer>> {
+    /// Whether a layer has passed on all it took, or there is none.
+    pub(crate) fn is_idle(&self) -> bool {
+        match &self.stream {
+            Stream::Layered(layer) => layer.is_idle(),
+            _ => true,
+        }
+    }
+
+    /// Takes the layer away, if there is one.
+    pub(crate) fn unlayer(&mut self) {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Closed) {
+            Stream::Layered(layer) => layer.into_conn().stream,
+            other => other,
+        };
+    }
+
+    fn io(&mut self) -> io::Result<Pin<&mut dyn Io>> {
         Ok(match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream),
             Stream::Unix(stream) => Pin::new(stream),

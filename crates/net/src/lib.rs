@@ -15,7 +15,7 @@ mod shutdown;
 mod tls;
 mod wire;
 
-pub use conn::{Conn, Layer, Peer, TlsInfo};
+pub use conn::{Conn, Io, Layer, Peer, TlsInfo};
 pub use deflate::Deflate;
 pub use input::Excess;
 pub use limits::Refused;

@@ -359,6 +359,19 @@ impl Wire {
         Ok(())
     }
 
+    /// Whether the layer can be taken away: nothing has been read ahead, of which nobody could say
+    /// whether the layer is to undo it.
+    pub fn may_unlayer(&self) -> bool {
+        !self.has_input() && self.conn.is_idle()
+    }
+
+    /// Takes the layer away. What was written is sent through it before.
+    pub async fn unlayer(&mut self) -> Result<(), WireError> {
+        self.flush().await?;
+        self.conn.unlayer();
+        Ok(())
+    }
+
     /// Who is there.
     pub fn peer(&self) -> Peer {
         self.conn.peer()

@@ -1,6 +1,7 @@
 //! COPY, and what it shares with MOVE.
 
 use super::*;
+use crate::ext::inprogress::Progress;
 use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
 
@@ -38,10 +39,11 @@ impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
+        let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
-        let copied = to
-            .account
-            .copy(selection.mailbox(), &uids, to.id)
+        let copying = to.account.copy(selection.mailbox(), &uids, to.id);
+        let copied = progress
+            .attend(&mut cx.wire, &cx.tag, copying)
             .await
             .map_err(|error| Refusal::from(error).not_found_as(Code::TRYCREATE))?;
         cx.deps.counters.copied.inc_by(copied.to.len());

@@ -10,7 +10,7 @@ pub(crate) static SPEC: Spec = Spec {
     uid: UidForm::No,
     states: States::LOGGED_IN,
     effects: Effects::NONE,
-    rfc: &["RFC 3501 6.3.4", "RFC 9051 6.3.5"],
+    rfc: &["RFC 3501 6.3.4", "RFC 9051 6.3.5", "RFC 5530 3"],
     parse,
 };
 
@@ -29,7 +29,17 @@ impl Run for Delete {
             name,
             shown,
         } = cx.site(&self.0).await?;
-        let id = account.tree().find(&name).map(|folder| folder.id);
+        let tree = account.tree();
+        let id = tree.find(&name).map(|folder| folder.id);
+        // RFC 9051 6.3.5: there is no mailbox of that name, only some below it. What others have is
+        // not told.
+        let is_own = account.id() == cx.state.account()?.id();
+        if id.is_none() && is_own && mail::has_below(&tree.folders, &name) {
+            return Err(Refusal::no(
+                Code::Word("HASCHILDREN"),
+                "only mailboxes below that name exist",
+            ));
+        }
         account.delete(&name).await?;
         cx.caused(&shown);
         cx.tell_normalised(&self.0, &account, &shown).await?;
@@ -40,9 +50,9 @@ impl Run for Delete {
             && Some(selection.mailbox().id()) == id
         {
             cx.unselect();
-            cx.wire
-                .buffer()
-                .raw(b"* OK [CLOSED] the selected mailbox is no more\r\n");
+            let text = cx.enabled.say("the selected mailbox is no more");
+            let out = cx.wire.buffer();
+            out.raw(b"* OK [CLOSED] ").text(&text).crlf();
         }
         Done::ok("mailbox deleted")
     }

@@ -1,6 +1,7 @@
 //! EXPUNGE, and UID EXPUNGE of UIDPLUS.
 
 use super::*;
+use crate::ext::inprogress::Progress;
 use crate::grammar::MessageSet;
 
 /// `"EXPUNGE"` / `"UID" SP "EXPUNGE" SP sequence-set`.
@@ -31,9 +32,11 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Expunge {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
         let uids = self.0.map(|set| selection.resolve(&set)).transpose()?;
-        let expunged = selection.mailbox().expunge_deleted(uids.as_ref()).await?;
+        let expunging = selection.mailbox().expunge_deleted(uids.as_ref());
+        let expunged = progress.attend(&mut cx.wire, &cx.tag, expunging).await?;
         cx.deps.counters.deleted.inc_by(expunged.uids.len());
         // RFC 7162 3.2.7: the session tells what vanished before it sends this.
         if cx.enabled.qresync && !expunged.uids.is_empty() {

@@ -18,7 +18,8 @@ impl Run for Logout {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // Nothing may come between BYE and the tagged OK.
         cx.unselect();
-        cx.wire.buffer().raw(b"* BYE until next time\r\n");
+        let text = cx.enabled.say("until next time");
+        cx.wire.buffer().raw(b"* BYE ").text(&text).crlf();
         Ok(Done {
             code: None,
             text: "logged out",

@@ -160,9 +160,9 @@ impl Run for Select {
         if matches!(cx.state, State::Selected(..)) {
             cx.unselect();
             // RFC 7162 3.2.11: what follows is about the other mailbox.
-            cx.wire
-                .buffer()
-                .raw(b"* OK [CLOSED] previous mailbox left\r\n");
+            let text = cx.enabled.say("previous mailbox left");
+            let out = cx.wire.buffer();
+            out.raw(b"* OK [CLOSED] ").text(&text).crlf();
         }
         let Place {
             account: owner,
@@ -203,7 +203,7 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     let view = selection.told();
     let enabled = cx.enabled;
     let out = cx.wire.buffer();
-    selection.write_flag_lists(view, out);
+    selection.write_flag_lists(view, enabled, out);
     selection.write_counts(enabled, out);
     // RFC 3501 7.1: the first message without \Seen, absent when there is none.
     // RFC 9586 3: that is a sequence number.
@@ -214,22 +214,30 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     {
         out.raw(b"* OK [UNSEEN ")
             .num(unseen.get())
-            .raw(b"] first unseen message\r\n");
+            .raw(b"] ")
+            .text(&enabled.say("first unseen message"))
+            .crlf();
     }
     out.raw(b"* OK [UIDVALIDITY ")
         .num(view.uid_validity().get())
-        .raw(b"] UIDs are valid\r\n");
+        .raw(b"] ")
+        .text(&enabled.say("UIDs are valid"))
+        .crlf();
     out.raw(b"* OK [UIDNEXT ")
         .num(view.uid_next())
-        .raw(b"] next UID\r\n");
+        .raw(b"] ")
+        .text(&enabled.say("next UID"))
+        .crlf();
     let mailbox = selection.mailbox();
     out.raw(b"* OK ");
     Code::MailboxId(mailbox_id(mailbox.account_id(), mailbox.id())).write(out);
-    out.raw(b"mailbox identifier\r\n");
-    tell_mechanisms(out);
+    out.text(&enabled.say("mailbox identifier")).crlf();
+    tell_mechanisms(enabled, out);
     out.raw(b"* OK [HIGHESTMODSEQ ")
         .num(view.modseq().get())
-        .raw(b"] highest modification sequence\r\n");
+        .raw(b"] ")
+        .text(&enabled.say("highest modification sequence"))
+        .crlf();
 }
 
 /// RFC 7162 3.2.5: what happened while the client was away.

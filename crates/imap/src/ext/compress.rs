@@ -37,8 +37,10 @@ impl Run for Compress {
         // TLS never compresses here (rustls has no such code): NO is not needed.
         if cx.wire.is_layered() {
             // RFC 4978 3: BAD when COMPRESS is active already.
-            let text = "[COMPRESSIONACTIVE] DEFLATE is active via COMPRESS";
-            return Err(Refusal::bad(text));
+            return Err(Refusal::BadWith(
+                Code::Word("COMPRESSIONACTIVE"),
+                "DEFLATE is active via COMPRESS",
+            ));
         }
         Ok(Done {
             code: None,

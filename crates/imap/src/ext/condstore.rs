@@ -33,7 +33,7 @@ impl Session {
             return;
         }
         if let State::Selected(_, selection) = &self.state {
-            selection.tell_modseq(self.wire.buffer());
+            selection.tell_modseq(self.enabled, self.wire.buffer());
         }
     }
 }

@@ -15,8 +15,6 @@ pub(crate) static EXTENSION: Extension = Extension {
 static SPEC: Spec = Spec {
     name: "ENABLE",
     uid: UidForm::No,
-    // RFC 5161 3.1 tells clients to enable before they select; those that do it later mean it no
-    // less.
     states: States::LOGGED_IN,
     effects: Effects::NONE,
     rfc: &["RFC 5161 3.1", "RFC 9051 6.3.1"],
@@ -44,6 +42,16 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Enable {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let state = cx.state.as_states();
+        if !self
+            .0
+            .iter()
+            .all(|extension| extension.enable_in.contains(state))
+        {
+            return Err(Refusal::bad(
+                "too late to enable that, a mailbox is selected",
+            ));
+        }
         let at_first = cx.enabled;
         cx.wire.buffer().raw(b"* ENABLED");
         for extension in self.0 {

@@ -56,7 +56,10 @@ async fn wait(cx: &mut Session) -> Result<(), Refusal> {
                     return Ok(());
                 }
             }
-            Err(_) => cx.wire.write(b"* OK still here\r\n"),
+            Err(_) => {
+                let text = cx.enabled.say("still here");
+                cx.wire.buffer().raw(b"* OK ").text(&text).crlf();
+            }
         }
         // RFC 5465 4: with NOTIFY, what that asked for; but expunges are permitted now.
         cx.push(true).await?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cmd::copy::set_and_mailbox;
+use crate::ext::inprogress::Progress;
 use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
 
@@ -38,10 +39,12 @@ impl Run for Move {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
+        let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
-        let moved = to
-            .account
-            .move_messages(selection.mailbox(), &uids, to.id)
+        let mailbox = selection.mailbox();
+        let moving = to.account.move_messages(mailbox, &uids, to.id);
+        let moved = progress
+            .attend(&mut cx.wire, &cx.tag, moving)
             .await
             .map_err(|error| Refusal::from(error).not_found_as(Code::TRYCREATE))?;
         cx.deps.counters.moved.inc_by(moved.to.len());

@@ -6,6 +6,7 @@
 use super::*;
 use crate::cmd::search::{self, Answer, Criteria, Finder, Options, Results, forget_if_refused};
 use crate::ext::context::{self, Begun, Source, Update};
+use crate::ext::inprogress::Progress;
 use crate::ext::notify::Filter;
 use crate::grammar::mailbox::RawName;
 use crate::session::{Place, Roster};
@@ -97,14 +98,18 @@ impl Run for Esearch {
             mut options,
             criteria,
         } = *self;
+        criteria.check_label(cx)?;
         let update = options.take_update();
         check(&sources, &options, update.as_ref(), cx)?;
         let finder = criteria.ready(Options::scores(Some(&options)), cx).await;
         forget_if_refused(Some(&options), &finder, cx);
         let mut finder = finder?;
         let targets = Targets::find(&sources, cx).await?;
+        let mut progress = Progress::new(cx, None);
         for place in &targets.others {
-            if let Some((source, results)) = search_in(place, &mut finder, cx).await? {
+            if let Some((source, results)) =
+                search_in(place, &mut finder, &mut progress, cx).await?
+            {
                 answer(&source, &results, &finder, &options, cx).await?;
             }
         }
@@ -225,6 +230,7 @@ fn is_out_of_reach(kind: MailErrorKind) -> bool {
 async fn search_in(
     place: &Place,
     finder: &mut Finder,
+    progress: &mut Progress,
     cx: &mut Session,
 ) -> Result<Option<(Source, Results)>, Refusal> {
     let mailbox = match place.account.select(place.id).await {
@@ -237,8 +243,9 @@ async fn search_in(
         name: place.shown.clone(),
         uid_validity: selection.told().uid_validity(),
     };
-    let results = finder.scan(&selection)?.run().await?;
-    results.warn(cx.wire.buffer());
+    let searching = finder.scan(&selection)?.run();
+    let results = progress.attend(&mut cx.wire, &cx.tag, searching).await?;
+    results.warn(cx.enabled, cx.wire.buffer());
     Ok(Some((source, results)))
 }
 

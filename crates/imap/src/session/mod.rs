@@ -14,6 +14,7 @@ pub(crate) use source::{Found, Source};
 
 use crate::cmd::append::Intake;
 use crate::ext::comparator::Comparator;
+use crate::ext::language::Language;
 use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
 use crate::ext::uidonly::UIDREQUIRED;
@@ -44,7 +45,8 @@ pub enum State {
 }
 
 impl State {
-    fn as_states(&self) -> States {
+    /// Which of the states it is.
+    pub fn as_states(&self) -> States {
         match self {
             Self::Login => States::LOGIN,
             Self::Authenticated(_) => States::AUTHENTICATED,
@@ -77,7 +79,7 @@ impl State {
 
 const NOT_NOW: Refusal = Refusal::bad("this command is not valid now");
 
-/// What the client has enabled, by ENABLE or by using it.
+/// What the client has enabled or chosen, by ENABLE, by LANGUAGE or by using it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Enabled {
     /// FETCH responses carry MODSEQ (RFC 7162 3.1).
@@ -92,6 +94,8 @@ pub struct Enabled {
     pub rev2: bool,
     /// Strings may be quoted UTF-8, in either direction (RFC 9755 3).
     pub utf8: bool,
+    /// In which language texts for people are (RFC 5255 3).
+    pub language: Language,
 }
 
 impl Enabled {
@@ -162,6 +166,7 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
             Ok(Then::Close) => break None,
             Ok(Then::StartTls) => session.start_tls().await,
             Ok(Then::Compress) => session.compress().await,
+            Ok(Then::Uncompress) => session.uncompress().await,
             Err(end) => break Some(end),
         };
         if let Err(error) = changed {
@@ -233,7 +238,7 @@ impl Session {
                 if let Some(code) = &done.code {
                     code.write(out);
                 }
-                out.text(done.text).crlf();
+                out.text(&self.enabled.say(done.text)).crlf();
                 self.nonsense = 0;
                 return Ok(done.then);
             }
@@ -243,7 +248,7 @@ impl Session {
                 {
                     tracing::error!(%error, "command failed");
                 }
-                refusal.write(tag, out);
+                refusal.write(tag, self.enabled, out);
             }
         }
         self.nonsense += u32::from(matches!(
@@ -290,6 +295,30 @@ impl Session {
         }
     }
 
+    /// Forgets everything about the client but its TLS (RFC 8437 3).
+    pub fn reset(&mut self) {
+        self.enter(State::Login);
+        // RFC 8437 4.1: MUST, of all extensions. What is new in a session has to be named here.
+        let Self {
+            wire: _,
+            state: _,
+            enabled,
+            comparator,
+            notify,
+            metadata,
+            intake,
+            deps: _,
+            context: _,
+            tag: _,
+            nonsense: _,
+        } = self;
+        *enabled = Enabled::default();
+        *comparator = Comparator::default();
+        *notify = None;
+        *metadata = None;
+        *intake = None;
+    }
+
     /// Octets written so far, whether or not they have been sent.
     pub fn emitted(&self) -> u64 {
         self.wire.bytes_out() + self.wire.pending_out() as u64
@@ -299,7 +328,9 @@ impl Session {
         let Some(tls) = self.context.starttls.take() else {
             return Err(WireError::Eof);
         };
-        // RFC 9051 6.2.1: what the client learnt before is void, it asks again.
+        // RFC 9051 6.2.1: what the client learnt before is void, it asks again. RFC 5255 7: and
+        // what somebody may have asked for in its place.
+        self.enabled.language = Language::default();
         self.wire.starttls(&tls).await
     }
 
@@ -308,6 +339,11 @@ impl Session {
         // command is compressed.
         let layer = |conn, read| Box::new(Deflate::new(conn, read)) as Box<dyn Layer>;
         self.wire.layer(layer).await
+    }
+
+    async fn uncompress(&mut self) -> Result<(), WireError> {
+        // RFC 8437 4.1: after the CRLF of the tagged OK; the client has stopped before.
+        self.wire.unlayer().await
     }
 
     async fn end(mut self, end: Option<Refusal>) {
@@ -327,7 +363,8 @@ impl Session {
             Some(Refusal::Wire(_)) => None,
         };
         if let Some(text) = bye {
-            self.wire.buffer().raw(b"* BYE ").text(text).crlf();
+            let text = self.enabled.say(text);
+            self.wire.buffer().raw(b"* BYE ").text(&text).crlf();
         }
         tracing::debug!(reason = bye.unwrap_or("closed"), "session ended");
         // The mailbox and its view are not needed to say goodbye.

@@ -15,7 +15,7 @@ impl Session {
     pub async fn tell(&mut self, may_expunge: bool) -> Result<(), Refusal> {
         if let State::Selected(user, selection) = &mut self.state {
             if selection.key_was_reset(user.id()) {
-                urlauth::tell_mechanisms(self.wire.buffer());
+                urlauth::tell_mechanisms(self.enabled, self.wire.buffer());
             }
             selection
                 .sync(&mut self.wire, self.enabled, may_expunge)
@@ -124,7 +124,7 @@ impl Session {
         let out = self.wire.buffer();
         out.raw(b"* OK ");
         code.write(out);
-        out.text(text).crlf();
+        out.text(&self.enabled.say(text)).crlf();
     }
 
     /// The command that runs has changed what there is of this name, or its subscription: RFC 5465

@@ -50,7 +50,7 @@ impl Selection {
     }
 
     /// FLAGS and PERMANENTFLAGS (RFC 9051 7.3.5, 7.1).
-    pub fn write_flag_lists(&self, view: &View, out: &mut BytesMut) {
+    pub fn write_flag_lists(&self, view: &View, enabled: Enabled, out: &mut BytesMut) {
         out.raw(b"* FLAGS ").all_flags(view.keywords()).crlf();
         out.raw(b"* OK [PERMANENTFLAGS ");
         // RFC 4314 5.1.1: those that the client's rights let it change.
@@ -67,8 +67,9 @@ impl Selection {
             words.extend(view.keywords().iter().map(types::Keyword::as_str));
             words.extend((view.keywords().len() < mail::MAX_KEYWORDS).then_some("\\*"));
         }
+        let text = enabled.say("Flags that can be kept");
         out.raw(b"(").text(&words.join(" "));
-        out.raw(b")] Flags that can be kept\r\n");
+        out.raw(b")] ").text(&text).crlf();
     }
 
     /// After STORE, or a FETCH that has told the flags itself: all of `uids` carry `change`.
@@ -131,7 +132,7 @@ impl Selection {
         let rights = self.mailbox.rights();
         if std::mem::replace(&mut self.told_rights, rights) != rights {
             // RFC 4314 5.1.1: SHOULD, when they have changed.
-            self.write_flag_lists(&self.told, wire.buffer());
+            self.write_flag_lists(&self.told, enabled, wire.buffer());
         }
         // Nothing can be told before a command: what changes meanwhile is not even looked at.
         // But REMOVEFROM can be.
@@ -147,7 +148,7 @@ impl Selection {
         if !interest.messages && !own.expunges {
             return self.hold_back(wire, enabled, &latest, &own).await;
         }
-        self.tell_keywords(&latest, wire.buffer());
+        self.tell_keywords(&latest, enabled, wire.buffer());
         let changes = latest.changes_since(&self.told);
         if !changes.expunged.is_empty() {
             self.leave_contexts(&changes.expunged, enabled, wire.buffer());
@@ -182,7 +183,7 @@ impl Selection {
         let vanished = enabled.qresync && interest.notified && !own.expunges;
         let unknown = vanished && !changes.expunged.is_empty();
         if (std::mem::take(&mut self.held_back) || unknown) && enabled.condstore {
-            self.tell_modseq(wire.buffer());
+            self.tell_modseq(enabled, wire.buffer());
         }
         Ok(())
     }
@@ -217,23 +218,23 @@ impl Selection {
         // RFC 7162 5: a client takes the largest MODSEQ it has seen for where it stands, and would
         // miss what is held back here.
         if enabled.condstore {
-            self.tell_modseq(wire.buffer());
+            self.tell_modseq(enabled, wire.buffer());
         }
         self.held_back = true;
         Ok(())
     }
 
     /// HIGHESTMODSEQ: how far the client has been told.
-    pub fn tell_modseq(&self, out: &mut BytesMut) {
+    pub fn tell_modseq(&self, enabled: Enabled, out: &mut BytesMut) {
         out.raw(b"* OK ");
         Code::HighestModSeq(self.told.modseq()).write(out);
-        out.raw(b"told so far\r\n");
+        out.text(&enabled.say("told so far")).crlf();
     }
 
-    fn tell_keywords(&mut self, latest: &View, out: &mut BytesMut) {
+    fn tell_keywords(&mut self, latest: &View, enabled: Enabled, out: &mut BytesMut) {
         if latest.keywords().len() > self.told_keywords {
             self.told_keywords = latest.keywords().len();
-            self.write_flag_lists(latest, out);
+            self.write_flag_lists(latest, enabled, out);
         }
     }
 

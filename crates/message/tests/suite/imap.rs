@@ -207,7 +207,7 @@ fn check_single(members: &[Value], extended: bool) -> &[Value] {
     check_nstring(&members[4]);
     check_string(&members[5]);
     assert!(matches!(members[6], Value::Number(_)));
-    if is(0, "message") && is(1, "rfc822") {
+    if is(0, "message") && (is(1, "rfc822") || is(1, "global")) {
         check_envelope(&members[7]);
         check_body(&members[8], extended);
         assert!(matches!(members[9], Value::Number(_)));

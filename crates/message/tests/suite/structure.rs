@@ -119,6 +119,12 @@ fn a_message_within() {
         "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 0 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
          (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0) 0)"
     );
+    // RFC 9051 7.5.2: the same in UTF-8.
+    assert_eq!(
+        body("Content-Type: Message/Global\r\n\r\nSubject: in\r\n\r\nx"),
+        "(\"Message\" \"Global\" NIL NIL NIL \"7bit\" 16 (NIL \"in\" NIL NIL NIL NIL NIL NIL NIL NIL) \
+         (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0) 2)"
+    );
     // Other message types have no structure.
     assert_eq!(
         body("Content-Type: message/delivery-status\r\n\r\nx"),

@@ -50,6 +50,11 @@ impl Inflater {
         self.compressed = Bytes::copy_from_slice(octets);
     }
 
+    /// Whether all that was taken has been passed on.
+    pub(super) fn is_idle(&self) -> bool {
+        self.compressed.is_empty() && !self.more
+    }
+
     /// Whether nothing will ever come any more.
     pub(super) fn is_ended(&self) -> bool {
         self.ended

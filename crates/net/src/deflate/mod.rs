@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 use tokio::time::Sleep;
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Layer};
 use input::Inflater;
 use output::Deflater;
 
@@ -79,6 +79,16 @@ impl Deflate {
             self.output.forget();
             self.quiet = None;
         }
+    }
+}
+
+impl Layer for Deflate {
+    fn is_idle(&self) -> bool {
+        self.input.is_idle()
+    }
+
+    fn into_conn(self: Box<Self>) -> Conn {
+        self.conn
     }
 }
 

@@ -1,21 +1,67 @@
 //! A front for tests and clients to speak to it.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use net::{
-    ConnState, Context, Deflate, Front, FrontMetrics, Listener, ListenerConfig, Local, Metrics,
-    Refused, Shutdown, Tls, Wire, WireError,
+    Conn, ConnState, Context, Deflate, Front, FrontMetrics, Io, Layer, Listener, ListenerConfig,
+    Local, Metrics, Refused, Shutdown, Tls, Wire, WireError,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf,
+};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// Any stream as a layer, which nobody takes away.
+pub struct Plain<T>(pub T);
+
+impl<T: Io> Layer for Plain<T> {
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    fn into_conn(self: Box<Self>) -> Conn {
+        panic!("nobody asked whether it is idle")
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Plain<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Plain<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
 
 /// Says `hello`, then answers: `starttls`, `layer`, `deflate`, `panic`, `hang`, `flood N`,
 /// `literal N`, `data`, `quit`, `tls?`; anything else is echoed. Refusals begin with `busy`.
@@ -78,9 +124,8 @@ impl Echo {
                 wire.write(b"+\r\n");
                 wire.layer(|conn, read| {
                     let (rest, out) = tokio::io::split(conn);
-                    let marked =
-                        std::io::Cursor::new(b"through ").chain(std::io::Cursor::new(read));
-                    Box::new(tokio::io::join(marked.chain(rest), out))
+                    let marked = io::Cursor::new(b"through ").chain(io::Cursor::new(read));
+                    Box::new(Plain(tokio::io::join(marked.chain(rest), out)))
                 })
                 .await?;
             }
@@ -223,7 +268,7 @@ pub fn connector(certificate: CertificateDer<'static>) -> TlsConnector {
 pub async fn handshake(
     connector: &TlsConnector,
     stream: TcpStream,
-) -> std::io::Result<Client<TlsStream<TcpStream>>> {
+) -> io::Result<Client<TlsStream<TcpStream>>> {
     let name = ServerName::try_from("localhost").expect("a name");
     connector.connect(name, stream).await.map(Client::new)
 }

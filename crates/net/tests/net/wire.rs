@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Client, Server, checksum, on_loopback};
+use crate::common::{Client, Plain, Server, checksum, on_loopback};
 use net::{Conn, ListenerConfig, Metrics, Shutdown, Timeouts, UnixPath, Wire};
 use tokio::net::UnixStream;
 
@@ -232,7 +232,7 @@ async fn flushing_sends_everything_even_after_it_was_abandoned_once() {
     );
     let (near, mut far) = duplex(16);
     // Takes all at once and hands it on sixteen octets at a time, as TLS may.
-    wire.layer(|_, _| Box::new(BufWriter::with_capacity(1 << 20, near)))
+    wire.layer(|_, _| Box::new(Plain(BufWriter::with_capacity(1 << 20, near))))
         .await
         .unwrap();
     for size in [100, 3_000_000] {

@@ -2,6 +2,7 @@
 //! from the store while the ones before are being sent.
 
 use super::content::{Content, Loader};
+use crate::ext::inprogress::Progress;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::{Enabled, Session};
@@ -146,6 +147,8 @@ impl Plan {
         let account = cx.state.selection()?.owner().clone();
         let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
+        let mut progress = Progress::new(cx, Some(rows.len()));
+        let done = progress.counter();
         let mut loader = Loader::new(self, &account, rows);
         let (mut damaged, mut encoded) = (false, false);
         let mut batch = loader.next().await?;
@@ -179,6 +182,8 @@ impl Plan {
                 (sent, Some(next))
             };
             sent?;
+            done.add(batch.len());
+            progress.tick(&mut cx.wire, &cx.tag);
             if self.needs.contains(Needs::WHOLE) {
                 retrieved.inc_by(batch.len() as u64);
             }

@@ -5,6 +5,7 @@ use super::program::{self, Program, Query};
 use super::scan::{Results, Scan};
 use super::{Code, Cursor, Parsed, Refusal, Session};
 use crate::ext::filters;
+use crate::ext::inprogress::Progress;
 use crate::view::Selection;
 use message::Collation;
 use std::sync::Arc;
@@ -56,18 +57,34 @@ pub(crate) const BADCHARSET: Code =
 pub(crate) struct Criteria {
     uid: bool,
     charset: Charset,
+    /// Whether the client has named the charset.
+    is_labelled: bool,
     program: Program,
 }
 
 impl Criteria {
     /// `search-key *(SP search-key)` behind the name of a charset, `None` when it is not said.
     pub(crate) fn parse(c: &mut Cursor<'_>, charset: Option<Vec<u8>>, uid: bool) -> Parsed<Self> {
+        let is_labelled = charset.is_some();
         let charset = charset.map_or_else(Charset::default, Charset);
         Ok(Self {
             uid,
+            is_labelled,
             program: program::parse(c, &charset)?,
             charset,
         })
+    }
+
+    /// Of a command that need not name a charset.
+    ///
+    /// # Errors
+    /// When it does after UTF8=ACCEPT was enabled.
+    pub(crate) fn check_label(&self, cx: &Session) -> Result<(), Refusal> {
+        // RFC 9755 3: not even that one.
+        match cx.enabled.utf8 && self.is_labelled {
+            true => Err(Refusal::bad("no charset since UTF8=ACCEPT was enabled")),
+            false => Ok(()),
+        }
     }
 
     /// Puts in what depends on the session. `scores`: how well messages match is wanted.
@@ -76,6 +93,14 @@ impl Criteria {
     /// BAD, when scores are wanted and nothing is fuzzy; an unknown charset, a filter that is not
     /// there, the store.
     pub(crate) async fn ready(self, scores: bool, cx: &mut Session) -> Result<Finder, Refusal> {
+        // RFC 9755 3: strings are UTF-8 then. SORT and THREAD must name a charset, and may name
+        // that.
+        let is_utf8 = self.charset.0.eq_ignore_ascii_case(b"UTF-8");
+        if cx.enabled.utf8 && self.is_labelled && !is_utf8 {
+            return Err(Refusal::bad(
+                "strings are UTF-8 since UTF8=ACCEPT was enabled",
+            ));
+        }
         let program = filters::put_in(self.program, &self.charset, cx).await?;
         // RFC 6203 4 and 6.
         if scores && !program.fuzzy {
@@ -151,8 +176,11 @@ impl Finder {
         if self.uid && self.query.any(&|key| key.is_by_number()) {
             selection.hold_expunges();
         }
-        let results = self.scan(selection)?.run().await?;
-        results.warn(cx.wire.buffer());
+        let mut scan = self.scan(selection)?;
+        let mut progress = Progress::new(cx, Some(scan.len()));
+        scan.count(progress.counter());
+        let results = progress.attend(&mut cx.wire, &cx.tag, scan.run()).await?;
+        results.warn(cx.enabled, cx.wire.buffer());
         Ok(results)
     }
 

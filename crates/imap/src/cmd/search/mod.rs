@@ -101,6 +101,7 @@ impl Run for Search {
             mut options,
             criteria,
         } = *self;
+        criteria.check_label(cx)?;
         // RFC 9051 6.4.4: ESEARCH answers, asked for or not.
         if cx.enabled.rev2 {
             options.get_or_insert_with(Options::all);

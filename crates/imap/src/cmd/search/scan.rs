@@ -3,8 +3,10 @@
 
 use super::key::{Candidate, Content, Cost};
 use super::program::Query;
+use crate::ext::inprogress::Counter;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
+use crate::session::Enabled;
 use crate::view::{MsgSeq, Rows};
 use bytes::BytesMut;
 use mail::{Account, Email, MailError, MailErrorKind, Row, View};
@@ -71,11 +73,12 @@ impl Results {
     }
 
     /// RFC 3501 7.1.2: an untagged NO warns, and the command may still succeed.
-    pub(crate) fn warn(&self, out: &mut BytesMut) {
+    pub(crate) fn warn(&self, enabled: Enabled, out: &mut BytesMut) {
         if self.unreadable > 0 {
             out.raw(b"* NO ");
             Code::Word("CONTACTADMIN").write(out);
-            out.raw(b"some messages cannot be read and were not searched\r\n");
+            let text = "some messages cannot be read and were not searched";
+            out.text(&enabled.say(text)).crlf();
         }
     }
 }
@@ -100,6 +103,8 @@ pub(crate) struct Scan {
     /// Messages whose bytes are needed.
     waiting: VecDeque<Undecided>,
     octets: u64,
+    /// Messages decided.
+    decided: Counter,
     results: Results,
 }
 
@@ -121,7 +126,18 @@ impl Scan {
             is_last_row_read: false,
             waiting: VecDeque::new(),
             octets: 0,
+            decided: Counter::default(),
         }
+    }
+
+    /// How many messages there are to look at.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Counts there the messages that are decided.
+    pub(crate) fn count(&mut self, decided: Counter) {
+        self.decided = decided;
     }
 
     /// Looks at all messages.
@@ -131,8 +147,10 @@ impl Scan {
     pub(crate) async fn run(mut self) -> Result<Results, Refusal> {
         let mut batch = Vec::new();
         loop {
+            let judged = batch.len();
             let scanned = scan(Arc::clone(&self.query), self.scoring, batch);
             let (scanned, next) = tokio::join!(scanned, self.next_batch());
+            self.decided.add(judged);
             let (messages, scores) = scanned?;
             self.results.messages.extend(messages);
             self.results.scores.extend(scores);
@@ -184,6 +202,7 @@ impl Scan {
         let max = if self.cost == Cost::Row { ROWS } else { EMAILS };
         let mut rows = Vec::with_capacity(max);
         self.is_last_row_read = !self.rows.next_batch(max, &mut rows);
+        let (tested, waiting) = (rows.len(), self.waiting.len());
         rows.retain(|&(seq, ref row)| {
             let candidate = Candidate {
                 row,
@@ -195,6 +214,7 @@ impl Scan {
             self.results.take(seq, row, verdict)
         });
         if rows.is_empty() {
+            self.decided.add(tested);
             tokio::task::yield_now().await;
             return Ok(());
         }
@@ -218,6 +238,7 @@ impl Scan {
                 self.waiting.push_back(undecided);
             }
         }
+        self.decided.add(tested + waiting - self.waiting.len());
         Ok(())
     }
 

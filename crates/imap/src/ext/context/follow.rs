@@ -36,7 +36,7 @@ pub(crate) async fn follow(cx: &mut Session) -> Result<(), Refusal> {
             Err(error) => {
                 tracing::warn!(?error, "a context ends");
                 let text = "its results cannot be kept up to date any longer";
-                write_noupdate(&context.tag, text, cx.wire.buffer());
+                write_noupdate(&context.tag, &cx.enabled.say(text), cx.wire.buffer());
             }
         }
         cx.wire.flush_if_over(MAX_PENDING).await?;

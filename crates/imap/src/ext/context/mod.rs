@@ -332,7 +332,7 @@ pub(crate) fn weight(key: &[u8]) -> usize {
 
 /// RFC 5267 4.3.1: an untagged NO; everything else the command asks for is done.
 pub(crate) fn refuse(cx: &mut Session, text: &str) {
-    write_noupdate(&cx.tag, text, cx.wire.buffer());
+    write_noupdate(&cx.tag, &cx.enabled.say(text), cx.wire.buffer());
 }
 
 fn write_noupdate(tag: &[u8], text: &str, out: &mut BytesMut) {

@@ -45,7 +45,8 @@ fn overflow(cx: &mut Session) {
     let out = cx.wire.buffer();
     out.raw(b"* OK ");
     OVERFLOW.write(out);
-    out.raw(b"nothing more will be told, look for yourself\r\n");
+    let text = "nothing more will be told, look for yourself";
+    out.text(&cx.enabled.say(text)).crlf();
     // RFC 5465 5.8: as if NOTIFY NONE had been received.
     if let Some(notify) = &mut cx.notify {
         notify.groups.clear();

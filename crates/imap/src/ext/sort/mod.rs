@@ -8,6 +8,7 @@ use super::*;
 use crate::cmd::search::{Answer, Criteria, Finder, Found, Options, Results, forget_if_refused};
 use crate::ext::comparator::Comparator;
 use crate::ext::context::{self, Begun};
+use crate::ext::inprogress::Progress;
 use keys::Criterion;
 pub(super) use keys::sent_date;
 use mail::{Facts, Row};
@@ -222,7 +223,9 @@ impl Sorting {
                 .for_each(|column| column.push(row, facts, score));
         })
         .await?;
-        Order::new(columns).sort(found).await
+        let mut progress = Progress::new(cx, None);
+        let sorted = Order::new(columns).sort(found);
+        progress.attend(&mut cx.wire, &cx.tag, sorted).await
     }
 
     /// What was found, in the order of the mailbox, with keys that order it as this does; `None`
@@ -280,16 +283,20 @@ pub(super) async fn each_message(
     let uids: UidSet = found.iter().map(|found| found.uid).collect();
     let mut rows = selection.rows(&uids);
     let mut batch = Vec::with_capacity(BATCH);
+    let mut progress = Progress::new(cx, Some(found.len()));
+    let done = progress.counter();
     while rows.next_batch(BATCH, &mut batch) {
         let mut facts = Vec::new();
         if needs_facts {
             let ids: Vec<_> = batch.iter().map(|(_, row)| row.email).collect();
-            facts = account.facts(&ids).await?;
+            let facts_of = account.facts(&ids);
+            facts = progress.attend(&mut cx.wire, &cx.tag, facts_of).await?;
         }
         let facts = facts.into_iter().chain(std::iter::repeat(None));
         for ((_, row), facts) in batch.iter().zip(facts) {
             take(row, facts);
         }
+        done.add(batch.len());
         tokio::task::coop::consume_budget().await;
     }
     Ok(())

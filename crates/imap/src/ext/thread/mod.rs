@@ -9,6 +9,7 @@ mod subject;
 use super::sort::{each_message, search_criteria, sent_date};
 use super::*;
 use crate::cmd::search::{Criteria, Found};
+use crate::ext::inprogress::Progress;
 use crate::view::MAX_PENDING;
 use forest::{Forest, Piece};
 use mail::{Facts, MailError, MailErrorKind, Text};
@@ -110,7 +111,12 @@ impl Run for Thread {
         let members = members(&found, cx).await?;
         let forest = match members.len() < OFFLOAD {
             true => algorithm(&members),
-            false => tokio::task::spawn_blocking(move || algorithm(&members))
+            false => Progress::new(cx, None)
+                .attend(
+                    &mut cx.wire,
+                    &cx.tag,
+                    tokio::task::spawn_blocking(move || algorithm(&members)),
+                )
                 .await
                 .map_err(|_| {
                     MailError::new(MailErrorKind::Unavailable, "threading the messages failed")

@@ -11,6 +11,7 @@ use super::*;
 use crate::grammar::Url;
 use crate::grammar::mailbox::RawName;
 use crate::grammar::url::{Target, write_token};
+use crate::session::Enabled;
 use crate::session::Place;
 use bytes::BytesMut;
 use mail::Account;
@@ -36,10 +37,10 @@ pub(crate) static PARTIAL: Extension = Extension {
 const URLMECH: Code = Code::Word("URLMECH INTERNAL");
 
 /// RFC 4467 8, BASE.7.1.URLMECH: told when a mailbox is opened, and when its key was reset.
-pub(crate) fn tell_mechanisms(out: &mut BytesMut) {
+pub(crate) fn tell_mechanisms(enabled: Enabled, out: &mut BytesMut) {
     out.raw(b"* OK ");
     URLMECH.write(out);
-    out.raw(b"mechanisms for URLs\r\n");
+    out.text(&enabled.say("mechanisms for URLs")).crlf();
 }
 
 /// URLs in one command.
