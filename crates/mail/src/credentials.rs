@@ -7,9 +7,10 @@ use crate::snapshot::each;
 use crate::{Account, Mail, MailError, MailErrorKind, keys};
 use bytes::Bytes;
 use storage::{Batch, ErrorKind};
-use types::{AccountId, CredentialId, Doors};
+use types::{AccountId, CredentialId, Doors, Pop3Policy};
 
-const VERSION: u8 = 1;
+/// Version 1 lacks the policy.
+const VERSION: u8 = 2;
 
 /// App passwords one account can have: a login may have to try them all.
 pub const MAX_CREDENTIALS: usize = 64;
@@ -28,6 +29,9 @@ pub struct StoredCredential {
     pub hash: String,
     /// Where it may be used.
     pub doors: Doors,
+    /// What deleting over POP3 means for who logs in with it; `None`: what it means for the
+    /// account.
+    pub policy: Option<Pop3Policy>,
     /// When it was made, in seconds since 1970 UTC.
     pub made: i64,
 }
@@ -40,21 +44,35 @@ impl StoredCredential {
         e.bytes(self.hash.as_bytes());
         e.byte(self.doors.0);
         e.int(self.made);
+        let policy = self.policy.as_ref().map(Pop3Policy::to_string);
+        e.bytes(policy.unwrap_or_default().as_bytes());
         e.0.into()
     }
 
     fn decode(key: &[u8], bytes: &[u8]) -> Result<Self, MailError> {
         let mut d = Decoder::new(bytes, "credential");
         let id = keys::id_of(key).ok_or_else(|| d.damaged())?;
-        if d.byte()? != VERSION {
+        let version = d.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(d.damaged());
         }
+        let (label, hash) = (d.str()?.to_owned(), d.str()?.to_owned());
+        let (doors, made) = (Doors(d.byte()?), d.int()?);
+        let policy = match version {
+            1 => "",
+            _ => d.str()?,
+        };
+        let policy = Some(policy).filter(|text| !text.is_empty());
         Ok(Self {
             id: CredentialId(id),
-            label: d.str()?.to_owned(),
-            hash: d.str()?.to_owned(),
-            doors: Doors(d.byte()?),
-            made: d.int()?,
+            label,
+            hash,
+            doors,
+            policy: policy
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| d.damaged())?,
+            made,
         })
     }
 }
@@ -86,6 +104,21 @@ impl Account {
         self.0.mail.credentials_of(self.0.id).await
     }
 
+    /// What deleting over POP3 means for who acts through this handle: what was said for their app
+    /// password, otherwise for the account; `None`: what the settings say.
+    pub async fn own_pop3_policy(&self) -> Result<Option<Pop3Policy>, MailError> {
+        let id = self.actor().credential;
+        if id != CredentialId::PASSWORD {
+            let key = keys::credential(id);
+            let stored = self.0.mail.meta().get(self.0.id, &key).await?;
+            let stored = stored.map(|value| StoredCredential::decode(&key, &value));
+            if let Some(policy) = stored.transpose()?.and_then(|stored| stored.policy) {
+                return Ok(Some(policy));
+            }
+        }
+        self.pop3_policy().await
+    }
+
     /// Keeps a new app password. `Exists` when the label is taken, `Invalid` when it is none,
     /// `Limit`.
     pub async fn add_credential(
@@ -93,6 +126,7 @@ impl Account {
         label: &str,
         hash: &str,
         doors: Doors,
+        policy: Option<&Pop3Policy>,
     ) -> Result<StoredCredential, MailError> {
         if label.trim() != label
             || !(1..=MAX_LABEL).contains(&label.len())
@@ -100,6 +134,9 @@ impl Account {
         {
             let text = "a label has 1 to 64 octets, no control characters, no blank at its ends";
             return Err(MailError::new(MailErrorKind::Invalid, text));
+        }
+        if let Some(policy) = policy {
+            self.mail().announce_pop3_policy(policy).await?;
         }
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
@@ -120,6 +157,7 @@ impl Account {
                 label: label.to_owned(),
                 hash: hash.to_owned(),
                 doors,
+                policy: policy.cloned(),
                 made: crate::engine::now(),
             };
             batch.require_absent(keys::credential(new.id));

@@ -201,8 +201,8 @@ async fn open_folder(
         }
         false => None,
     };
-    // DESIGN 5.4: the account's own policy, otherwise the server's.
-    let policy = account.pop3_policy().await.map_err(trouble)?;
+    // DESIGN 5.4: the credential's policy, otherwise the account's, otherwise the server's.
+    let policy = account.own_pop3_policy().await.map_err(trouble)?;
     let policy = policy.unwrap_or_else(|| front.deps.settings.policy.clone());
     let selected = account.select(folder).await.map_err(trouble)?;
     Ok(Transaction {

@@ -27,6 +27,8 @@ impl Needs {
     pub const RANGE: Self = Self(8);
     /// Fetching it makes the message `\Seen`.
     pub const SEEN: Self = Self(16);
+    /// It sends text of the message beyond the header: the history has it as retrieved.
+    pub const TEXT: Self = Self(32);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {
@@ -168,6 +170,11 @@ impl Plan {
                 (sent, Some(next))
             };
             damaged += sent?;
+            if self.needs.contains(Needs::TEXT) {
+                let sent = batch.iter().filter(|loaded| !loaded.is_damaged());
+                let mailbox = cx.state.selection()?.mailbox();
+                mailbox.note_retrieved(sent.map(|loaded| loaded.message().row.uid));
+            }
             if self.needs.contains(Needs::WHOLE) {
                 retrieved.inc_by(batch.len() as u64);
             }
