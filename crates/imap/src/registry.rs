@@ -36,6 +36,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::uidonly::EXTENSION,
     &ext::uidbatches::EXTENSION,
     &search::WITHIN,
+    &search::FUZZY,
     &ext::filters::EXTENSION,
     &ext::comparator::EXTENSION,
     &ext::sort::EXTENSION,

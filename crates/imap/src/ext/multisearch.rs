@@ -99,7 +99,7 @@ impl Run for Esearch {
         } = *self;
         let update = options.take_update();
         check(&sources, &options, update.as_ref(), cx)?;
-        let finder = criteria.ready(cx).await;
+        let finder = criteria.ready(Options::scores(Some(&options)), cx).await;
         forget_if_refused(Some(&options), &finder, cx);
         let mut finder = finder?;
         let targets = Targets::find(&sources, cx).await?;
@@ -304,6 +304,7 @@ async fn answer(
 ) -> Result<(), Refusal> {
     let answer = Answer {
         found: &results.messages,
+        scores: &results.scores,
         uid: true,
         modseq: finder.asks_modseq(),
         source: Some(source),
