@@ -332,7 +332,7 @@ fn promise_5_a_unique_id_belongs_to_the_email() {
     imap.ok("SELECT Archive");
     imap.ok("UID MOVE 1 INBOX");
     // Back, behind the others, and the same.
-    let back = [first.clone(), third, known[1].clone()];
+    let back = [first, third, known[1].clone()];
     assert_eq!(ids(&mut pop3(&server, "alice")), back);
     // Two copies in one maildrop differ, and so does one elsewhere.
     imap.ok("SELECT INBOX");
