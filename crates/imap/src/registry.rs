@@ -52,6 +52,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::preview::EXTENSION,
     &ext::savedate::EXTENSION,
     &ext::appendlimit::EXTENSION,
+    &ext::acl::EXTENSION,
+    &ext::acl::LIST_MYRIGHTS,
     &ext::quota::EXTENSION,
     &ext::metadata::EXTENSION,
     &ext::metadata::LIST_METADATA,

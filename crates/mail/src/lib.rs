@@ -13,9 +13,11 @@
 
 mod access;
 mod account;
+mod acl;
 mod actor;
 mod annotations;
 mod apply;
+mod between;
 mod bulletin;
 mod check;
 mod chunk;
@@ -36,6 +38,7 @@ mod keys;
 mod mailbox;
 mod messages;
 mod mixed;
+mod permitted;
 mod policy;
 mod quota;
 mod record;
@@ -52,6 +55,7 @@ mod uses;
 mod view;
 
 pub use account::Account;
+pub use acl::{Acl, Grantee, Identifier};
 pub use actor::Actor;
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
@@ -70,13 +74,14 @@ pub use journal::FlagChange;
 pub use mailbox::Summary;
 pub use messages::{Appended, Copied, MAX_APPENDED, NewMessage, Replaced};
 pub use mixed::MixedUse;
+pub use permitted::Permitted;
 pub use policy::{Count, Simulation};
 pub use quota::{Load, QuotaLimits, UNLIMITED, Usage};
 pub use removal::Recoverable;
 pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
-pub use tree::{Folder, Tree};
+pub use tree::{Folder, Tree, has_below};
 pub use uidls::{UniqueId, UniqueIds};
 pub use undelete::{Removed, Restored, Wanted};
 pub use uses::LastUse;
