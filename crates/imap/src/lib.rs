@@ -62,6 +62,8 @@ pub struct Operators {
     pub submitters: Vec<String>,
     /// How to reach them: a URI (RFC 5464 6.2.2).
     pub contact: Option<String>,
+    /// Whether they let users know, once, that a POP3 client deletes from their INBOX.
+    pub warn_of_mixed_use: bool,
 }
 
 /// Seconds since 1970 UTC.

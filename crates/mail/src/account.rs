@@ -4,6 +4,7 @@ use crate::acl::Guest;
 use crate::bulletin::{Bulletin, Watch};
 use crate::codec::{Decoder, Encoder};
 use crate::mailbox::Mailbox;
+use crate::mixed::Known;
 use crate::record::MailboxRecord;
 use crate::snapshot::each;
 use crate::tree::{Folder, Tree};
@@ -40,6 +41,8 @@ pub(crate) struct AccountInner {
     pub(crate) bulletin: Arc<Bulletin>,
     messages: AtomicI64,
     bytes: AtomicI64,
+    /// How INBOX was used of late.
+    pub(crate) mixed: Mutex<Known>,
     /// The limits in force.
     pub(crate) quota: Mutex<QuotaLimits>,
 }
@@ -170,6 +173,7 @@ impl AccountInner {
         id: AccountId,
         quota: QuotaLimits,
     ) -> Result<Arc<Self>, MailError> {
+        let mixed = mail.meta().get(id, keys::MIXED).await?;
         let account = Arc::new(Self {
             id,
             mail,
@@ -180,6 +184,7 @@ impl AccountInner {
             bulletin: Arc::default(),
             messages: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
+            mixed: Mutex::new(Known::new(mixed.as_ref())?),
             quota: Mutex::new(quota),
         });
         {

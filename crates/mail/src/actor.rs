@@ -1,5 +1,7 @@
 //! Who acts on an account: what a front knows of its client and the engine writes down.
 
+use crate::codec::{Decoder, Encoder};
+use crate::uses::{decode_peer, encode_peer};
 use crate::{Account, Mail, MailError};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +33,25 @@ impl Actor {
             peer: None,
         }
     }
+}
+
+pub(crate) fn encode_actor(e: &mut Encoder, actor: &Actor) {
+    e.byte(actor.door as u8);
+    e.uint(actor.user.map_or(0, |user| user.0));
+    e.uint(actor.credential.0);
+    e.bytes(actor.label.as_bytes());
+    encode_peer(e, actor.peer);
+}
+
+pub(crate) fn decode_actor(d: &mut Decoder<'_>) -> Result<Actor, MailError> {
+    let door = d.byte()?;
+    Ok(Actor {
+        door: d.checked(Door::from_number, door)?,
+        user: Some(AccountId(d.uint()?)).filter(|user| user.0 != 0),
+        credential: CredentialId(d.uint()?),
+        label: Arc::from(d.str()?),
+        peer: decode_peer(d)?,
+    })
 }
 
 impl Account {

@@ -71,6 +71,7 @@ impl Account {
                 "{lost} rows of the thread index belong to no email"
             ));
         }
+        check.removals().await?;
         check.emails(contents).await?;
         Ok(check.problems)
     }
@@ -185,6 +186,39 @@ impl Check<'_> {
         }
         if !self.account.notes_due(mailbox, &disk).await? {
             self.report(format!("{name}: messages to be removed are not noted"));
+        }
+        Ok(())
+    }
+
+    /// What undelete promises is there, and nothing is kept for nothing.
+    async fn removals(&mut self) -> Result<(), MailError> {
+        let mut known = HashSet::new();
+        for (id, removal) in self.account.removals().await? {
+            known.insert(id);
+            let (rows, _) = self.account.rows_of_removal(id, &removal).await?;
+            let bytes: u64 = rows.iter().map(|new| u64::from(new.row.size)).sum();
+            if (rows.len() as u64, bytes) != (removal.messages, removal.bytes) || rows.is_empty() {
+                self.report(format!(
+                    "undelete of {}: {} messages of {bytes} bytes are there, {} of {} are noted",
+                    removal.name,
+                    rows.len(),
+                    removal.messages,
+                    removal.bytes
+                ));
+            }
+            for row in rows.iter().map(|new| &new.row) {
+                self.used.insert(row.email, (row.size, row.crlf_extra));
+            }
+        }
+        let mut lost = 0;
+        let (meta, id) = (self.account.mail.meta(), self.account.id);
+        each(meta, id, keys::every_removed_row(), |(key, _)| {
+            lost += u32::from(keys::removal_of(key).is_none_or(|id| !known.contains(&id)));
+            Ok(())
+        })
+        .await?;
+        if lost > 0 {
+            self.report(format!("{lost} rows of undelete belong to no removal"));
         }
         Ok(())
     }

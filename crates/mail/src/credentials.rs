@@ -7,7 +7,7 @@ use crate::snapshot::each;
 use crate::{Account, Mail, MailError, MailErrorKind, keys};
 use bytes::Bytes;
 use storage::{Batch, ErrorKind};
-use types::{AccountId, CredentialId, Doors};
+use types::{AccountId, CredentialId, Doors, Pop3Policy};
 
 const VERSION: u8 = 1;
 
@@ -49,12 +49,14 @@ impl StoredCredential {
         if d.byte()? != VERSION {
             return Err(d.damaged());
         }
+        let (label, hash) = (d.str()?.to_owned(), d.str()?.to_owned());
+        let (doors, made) = (Doors(d.byte()?), d.int()?);
         Ok(Self {
             id: CredentialId(id),
-            label: d.str()?.to_owned(),
-            hash: d.str()?.to_owned(),
-            doors: Doors(d.byte()?),
-            made: d.int()?,
+            label,
+            hash,
+            doors,
+            made,
         })
     }
 }
@@ -86,13 +88,14 @@ impl Account {
         self.0.mail.credentials_of(self.0.id).await
     }
 
-    /// Keeps a new app password. `Exists` when the label is taken, `Invalid` when it is none,
+    /// Keeps a new app password, with a POP3 policy of its own if one is given. `Exists` when the label is taken, `Invalid` when it is none,
     /// `Limit`.
     pub async fn add_credential(
         &self,
         label: &str,
         hash: &str,
         doors: Doors,
+        policy: Option<&Pop3Policy>,
     ) -> Result<StoredCredential, MailError> {
         if label.trim() != label
             || !(1..=MAX_LABEL).contains(&label.len())
@@ -100,6 +103,9 @@ impl Account {
         {
             let text = "a label has 1 to 64 octets, no control characters, no blank at its ends";
             return Err(MailError::new(MailErrorKind::Invalid, text));
+        }
+        if let Some(policy) = policy {
+            self.mail().announce_pop3_policy(policy).await?;
         }
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
@@ -124,6 +130,9 @@ impl Account {
             };
             batch.require_absent(keys::credential(new.id));
             batch.put(keys::credential(new.id), new.encode());
+            if let Some(policy) = policy {
+                batch.put(keys::pop3_policy(new.id), policy.to_string().into_bytes());
+            }
             match account.mail.meta().commit(account.id, batch).await {
                 Ok(commit) => commit.durable().await?,
                 Err(error) if error.kind == ErrorKind::Conflict => {

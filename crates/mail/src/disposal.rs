@@ -8,7 +8,7 @@ use crate::journal::{Change, FlagChange};
 use crate::mailbox::Mailbox;
 use crate::messages::{Transfer, contention};
 use crate::selected::Plan;
-use crate::{MailError, MailErrorKind, Selected, View};
+use crate::{Actor, MailError, MailErrorKind, Selected, View};
 use bytes::Bytes;
 use std::sync::Arc;
 use storage::Batch;
@@ -71,7 +71,8 @@ impl Selected {
             let mut tx = Transaction::new(account, &mut writer);
             let before = source.modseq();
             tx.mark_seen(mailbox, &source, update.seen, &deleted, &fate)?;
-            tx.dispose(&mut writer, mailbox, &deleted, &fate).await?;
+            tx.dispose(&mut writer, mailbox, &deleted, &fate, self.actor())
+                .await?;
             if tx.is_empty() {
                 drop(writer);
                 mailbox.wait_shown(before).await?;
@@ -165,6 +166,7 @@ impl Transaction<'_> {
         mailbox: &Arc<Mailbox>,
         deleted: &UidSet,
         fate: &Fate,
+        by: &Actor,
     ) -> Result<(), MailError> {
         if deleted.is_empty() {
             return Ok(());
@@ -175,13 +177,14 @@ impl Transaction<'_> {
         self.count_deletions(&view, deleted).await?;
         match fate {
             Fate::Remove => {
-                self.mark_garbage(writer);
-                self.change(mailbox, Change::Expunged(deleted.clone()))?;
+                self.remove(writer, mailbox, deleted, by)?;
             }
             Fate::Move(target) => {
                 let rows = self.transferred(writer, &view, deleted, target, Transfer::Move)?;
+                let new: UidSet = rows.iter().map(|new| new.row.uid).collect();
                 self.change(target, Change::Appended(rows))?;
                 self.change(mailbox, Change::Expunged(deleted.clone()))?;
+                self.note_move(by, (mailbox, deleted), (target, &new));
             }
             Fate::Hide(hidden) => {
                 // What another session has hidden meanwhile keeps its time.

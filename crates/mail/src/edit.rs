@@ -130,6 +130,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// The account it works on.
     pub(crate) fn account(&self) -> &'a Arc<AccountInner> {
         self.account
     }

@@ -2,13 +2,16 @@
 
 use crate::account::AccountInner;
 use crate::facts::FactsCache;
+use crate::history::History;
 use crate::mailbox::Mailbox;
-use crate::{Account, Actor, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits};
+use crate::{
+    Account, Actor, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits, Recoverable,
+};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use storage::{Batch, BlobRef, BlobStore, ErrorKind, MetaStore, Provenance};
 use tokio::sync::{OnceCell, broadcast};
@@ -29,6 +32,12 @@ pub struct Options {
     pub strict: bool,
     /// How long the uids of expunged messages are remembered for QRESYNC, in seconds.
     pub remember_expunged_seconds: i64,
+    /// How long undelete can bring removed messages back, in seconds; 0: not at all.
+    pub undelete_seconds: i64,
+    /// How long it is remembered who retrieved and removed messages, in seconds; 0: not at all.
+    pub history_seconds: i64,
+    /// Entries an account's history keeps, roughly.
+    pub history_entries: u32,
     /// How long expunged messages stay readable for sessions that have not been told, in seconds.
     pub grace_seconds: i64,
 }
@@ -51,6 +60,9 @@ impl Default for Options {
             default_limits: QuotaLimits::default(),
             strict: false,
             remember_expunged_seconds: 90 * 86_400,
+            undelete_seconds: 7 * 86_400,
+            history_seconds: 30 * 86_400,
+            history_entries: 10_000,
             grace_seconds: 86_400,
         }
     }
@@ -71,6 +83,9 @@ struct Inner {
     facts: Mutex<FactsCache>,
     uses: Mutex<crate::uses::Unwritten>,
     server: Arc<Actor>,
+    history: History,
+    recoverable: Mutex<Recoverable>,
+    mixed: AtomicU64,
 }
 
 /// Views that no session uses, in the order they were left.
@@ -112,6 +127,9 @@ impl Mail {
             facts: Mutex::default(),
             uses: Mutex::default(),
             server: Arc::new(Actor::server()),
+            history: History::default(),
+            recoverable: Mutex::default(),
+            mixed: AtomicU64::new(0),
         })))
     }
 
@@ -206,6 +224,9 @@ impl Mail {
 
     /// Writes down what is kept in memory, finishes commits and closes both stores.
     pub async fn close(&self) -> Result<(), MailError> {
+        if let Err(error) = self.write_history().await {
+            tracing::warn!(%error, "history not written");
+        }
         if let Err(error) = self.write_uses().await {
             tracing::warn!(%error, "last logins not written");
         }
@@ -251,6 +272,30 @@ impl Mail {
 
     pub(crate) fn dead(&self) -> &Mutex<crate::sweep::Dead> {
         &self.0.dead
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    /// What undelete could bring back in all accounts, as of the last [`sweep`](Self::sweep).
+    pub fn recoverable(&self) -> Recoverable {
+        *self.recoverable_slot()
+    }
+
+    /// Accounts whose INBOX a deleting POP3 client and an IMAP client share, as far as is known:
+    /// counted by the last [`sweep`](Self::sweep), and seen since.
+    pub fn mixed_use(&self) -> u64 {
+        self.0.mixed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mixed_accounts(&self) -> &AtomicU64 {
+        &self.0.mixed
+    }
+
+    pub(crate) fn recoverable_slot(&self) -> MutexGuard<'_, Recoverable> {
+        let slot = self.0.recoverable.lock();
+        slot.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn unwritten_uses(&self) -> &Mutex<crate::uses::Unwritten> {

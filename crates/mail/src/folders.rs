@@ -26,6 +26,7 @@ pub(crate) struct TreeEdit {
     removed: Vec<Arc<Mailbox>>,
     /// Mailboxes whose records change.
     renamed: Vec<(Arc<Mailbox>, MailboxRecord)>,
+    marks_garbage: bool,
     /// Mailboxes the account may have (RFC 9208 5.3).
     limit: Option<u64>,
 }
@@ -40,6 +41,7 @@ impl TreeEdit {
             made: Vec::new(),
             removed: Vec::new(),
             renamed: Vec::new(),
+            marks_garbage: false,
             limit: account.limits().mailboxes,
         }
     }
@@ -102,14 +104,17 @@ impl TreeEdit {
         self.tree.subscriptions.insert(name.clone());
     }
 
-    fn remove(&mut self, mailbox: Arc<Mailbox>, name: &MailboxName) {
+    fn remove(&mut self, account: &Account, mailbox: Arc<Mailbox>, name: &MailboxName) {
         let record = mailbox.state().head.record.clone();
+        let (id, by) = (mailbox.id, account.actor());
+        if (account.0).note_mailbox_removed(id, &record, by, &mut self.batch) {
+            self.batch.put(keys::GARBAGE, &b""[..]);
+            self.marks_garbage = true;
+        }
         self.batch
             .require(keys::mailbox(mailbox.id), record.encode());
         self.batch.delete(keys::mailbox(mailbox.id));
         self.batch.delete(keys::name(name));
-        self.batch.put(keys::tombstone(mailbox.id), &b""[..]);
-        self.batch.put(keys::GARBAGE, &b""[..]);
         self.tree.folders.remove(name);
         self.drop_acl(mailbox.id);
         self.removed.push(mailbox);
@@ -176,7 +181,7 @@ impl TreeEdit {
         }
         writer.ids.committed();
         writer.tree = tree;
-        writer.garbage |= !self.removed.is_empty();
+        writer.garbage |= self.marks_garbage;
         for mailbox in self.made {
             account.insert(mailbox);
         }
@@ -283,8 +288,8 @@ impl Account {
         Err(contention())
     }
 
-    /// Deletes a mailbox and its messages; those below it stay (RFC 9051 6.3.5). `NotFound`;
-    /// `Denied`; `NotAllowed` for INBOX.
+    /// Deletes a mailbox and its messages (undelete can bring them back for a while); those below
+    /// it stay (RFC 9051 6.3.5). `NotFound`; `Denied`; `NotAllowed` for INBOX.
     pub async fn delete(&self, name: &MailboxName) -> Result<(), MailError> {
         // RFC 9051 6.3.5: it is an error to delete INBOX.
         if name.is_inbox() {
@@ -306,7 +311,8 @@ impl Account {
                 .await?;
             // RFC 4467 2.2: the key is one of this mailbox, not of its name.
             edit.batch.delete(keys::access_key(account.id, mailbox.id));
-            edit.remove(mailbox, name);
+            edit.batch.delete(keys::due(mailbox.id));
+            edit.remove(self, mailbox, name);
             if edit.commit(account, &mut writer).await? {
                 return Ok(());
             }

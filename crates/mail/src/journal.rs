@@ -167,7 +167,7 @@ impl Assembler {
     }
 }
 
-fn encode_rows(e: &mut Encoder, rows: &[NewRow]) {
+pub(crate) fn encode_rows(e: &mut Encoder, rows: &[NewRow]) {
     let mut names: Vec<Keyword> = Vec::new();
     for keyword in rows.iter().flat_map(|new| &new.keywords) {
         if !names.contains(keyword) {
@@ -195,7 +195,7 @@ fn encode_rows(e: &mut Encoder, rows: &[NewRow]) {
     }
 }
 
-fn decode_rows(d: &mut Decoder<'_>, modseq: ModSeq) -> Result<Vec<NewRow>, MailError> {
+pub(crate) fn decode_rows(d: &mut Decoder<'_>, modseq: ModSeq) -> Result<Vec<NewRow>, MailError> {
     let names = decode_keywords(d)?;
     let count = d.count()?;
     let mut rows = Vec::with_capacity(count);

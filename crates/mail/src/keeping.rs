@@ -4,7 +4,6 @@ use crate::account::AccountInner;
 use crate::codec::{Decoder, Encoder};
 use crate::disposal::require;
 use crate::edit::{ATTEMPTS, Transaction};
-use crate::journal::Change;
 use crate::mailbox::Mailbox;
 use crate::messages::contention;
 use crate::{Account, Mail, MailError, MailErrorKind, View, keys};
@@ -62,8 +61,7 @@ impl Account {
             };
             let (count, is_last) = (uids.len(), next.is_none_or(|at| at > now));
             if count > 0 {
-                tx.mark_garbage(&writer);
-                tx.change(mailbox, Change::Expunged(uids))?;
+                tx.remove(&writer, mailbox, &uids, self.actor())?;
             }
             match tx.commit(&mut writer, true).await? {
                 Some(pending) => {

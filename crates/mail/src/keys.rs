@@ -1,6 +1,7 @@
 //! Every key the engine writes. `docs/storage-format.md` draws them; numbers are big-endian so that
 //! keys sort as their numbers do.
 
+use crate::removal::RemovalId;
 use bytes::Bytes;
 use storage::Scan;
 use types::{AccountId, CredentialId, Door, EmailId, MailboxId, MailboxName, ModSeq};
@@ -15,6 +16,8 @@ pub(crate) const GARBAGE: &[u8] = b"g";
 pub(crate) const ANNOTATIONS: &[u8] = b"A";
 /// Of an account: its POP3 policy. Of the system partition: the shortest `keep-days` of any policy.
 pub(crate) const POP3_POLICY: &[u8] = b"P";
+/// Of an account: how its INBOX was used of late.
+pub(crate) const MIXED: &[u8] = b"M";
 /// Pages of scans over small values.
 pub(crate) const PAGE: usize = 1024;
 
@@ -286,6 +289,71 @@ pub(crate) fn access_keys() -> Scan {
 pub(crate) fn access_key_parts(key: &[u8]) -> Option<(AccountId, MailboxId)> {
     let mailbox = u64::from_be_bytes(*key.get(9..17)?.first_chunk()?);
     Some((AccountId(id_of(key)?), MailboxId(mailbox)))
+}
+
+/// `D`: the header of a removal.
+pub(crate) fn removal(id: RemovalId) -> Bytes {
+    removal_key(b'D', id, &[])
+}
+
+fn removal_key(kind: u8, id: RemovalId, more: &[u8]) -> Bytes {
+    let at = u64::try_from(id.at).unwrap_or(0);
+    let (mailbox, modseq) = (id.mailbox.0.to_be_bytes(), id.modseq.to_be_bytes());
+    with_id(kind, at, &[&mailbox, &modseq, more])
+}
+
+/// All of them, oldest first.
+pub(crate) fn removals() -> Scan {
+    Scan::prefix(&b"D"[..], PAGE)
+}
+
+/// Which removal a `D` or `R` key is about.
+pub(crate) fn removal_of(key: &[u8]) -> Option<RemovalId> {
+    Some(RemovalId {
+        at: i64::try_from(id_of(key)?).ok()?,
+        mailbox: MailboxId(u64::from_be_bytes(*key.get(9..17)?.first_chunk()?)),
+        modseq: u64::from_be_bytes(*key.get(17..25)?.first_chunk()?),
+    })
+}
+
+/// `R`: part of the rows of a removal.
+pub(crate) fn removed_rows(id: RemovalId, part: u16) -> Bytes {
+    removal_key(b'R', id, &part.to_be_bytes())
+}
+
+/// All parts of the rows of a removal.
+pub(crate) fn all_removed_rows(id: RemovalId) -> Scan {
+    Scan::prefix(removal_key(b'R', id, &[]), PAGE)
+}
+
+/// The rows of all removals.
+pub(crate) fn every_removed_row() -> Scan {
+    Scan::prefix(&b"R"[..], PAGE)
+}
+
+/// `H`: part of an entry of the history. `number` tells those of one second apart.
+pub(crate) fn event(at: i64, number: u64, part: u16) -> Bytes {
+    let at = u64::try_from(at).unwrap_or(0);
+    with_id(b'H', at, &[&number.to_be_bytes(), &part.to_be_bytes()])
+}
+
+/// The whole history, oldest first.
+pub(crate) fn events() -> Scan {
+    Scan::prefix(&b"H"[..], PAGE)
+}
+
+/// The history up to a time, not included.
+pub(crate) fn events_until(at: i64) -> Scan {
+    Scan {
+        end: Some(event(at, 0, 0)),
+        ..events()
+    }
+}
+
+/// Time and part in an `H` key.
+pub(crate) fn event_parts(key: &[u8]) -> Option<(i64, u16)> {
+    let part = u16::from_be_bytes(*key.get(17..19)?.first_chunk()?);
+    Some((i64::try_from(id_of(key)?).ok()?, part))
 }
 
 /// Of the system partition: `i`, an account by its folded name.

@@ -154,9 +154,8 @@ impl Account {
             };
             let mut modseq = appended.modseq;
             if let Some((from, uid)) = replaced {
-                tx.mark_garbage(&writer);
                 let old = UidSet::range(uid, uid);
-                modseq = tx.change(from.mailbox(), Change::Expunged(old))?;
+                modseq = tx.remove(&writer, from.mailbox(), &old, self.actor())?;
             }
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
@@ -247,10 +246,12 @@ impl Account {
             for NewRow { row, keywords } in &mut rows {
                 permitted.keep(&mut row.flags, keywords);
             }
-            let to_uids = rows.iter().map(|new| new.row.uid).collect();
+            let to_uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
             tx.change(&target, Change::Appended(rows))?;
             if how == Transfer::Move {
                 tx.change(from.mailbox(), Change::Expunged(from_uids.clone()))?;
+                let (was, is) = ((from.mailbox(), &from_uids), (&target, &to_uids));
+                tx.note_move(self.actor(), was, is);
             }
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
@@ -379,14 +380,14 @@ impl Transaction<'_> {
 }
 
 /// The uids a mailbox gives next.
-struct FreshUids(u32);
+pub(crate) struct FreshUids(u32);
 
 impl FreshUids {
-    fn of(record: &MailboxRecord) -> Self {
+    pub(crate) fn of(record: &MailboxRecord) -> Self {
         Self(record.uid_next)
     }
 
-    fn next(&mut self) -> Result<Uid, MailError> {
+    pub(crate) fn next(&mut self) -> Result<Uid, MailError> {
         let uid = Uid::new(self.0).ok_or_else(|| {
             MailError::new(MailErrorKind::Limit, "the mailbox has used up its uids")
         })?;

@@ -75,7 +75,7 @@ impl Account {
 impl Mail {
     /// Notes that an account or a credential may have this policy, before it has it, so that
     /// [`shortest_keep`](Self::shortest_keep) is never too long.
-    async fn announce_pop3_policy(&self, policy: &Pop3Policy) -> Result<(), MailError> {
+    pub(crate) async fn announce_pop3_policy(&self, policy: &Pop3Policy) -> Result<(), MailError> {
         let Some(days) = policy.keep_days() else {
             return Ok(());
         };

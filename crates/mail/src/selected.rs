@@ -3,14 +3,15 @@
 use crate::account::AccountInner;
 use crate::acl::{Guest, denied};
 use crate::edit::{ATTEMPTS, Transaction};
+use crate::history::Reads;
 use crate::journal::Change;
 use crate::mailbox::Mailbox;
 use crate::messages::contention;
 use crate::permitted::Permitted;
-use crate::{Account, Email, FlagChange, MailError, Row, View, snapshot};
-use std::sync::Arc;
+use crate::{Account, Actor, Email, FlagChange, MailError, Row, View, snapshot};
 use std::sync::atomic::Ordering;
-use types::{AccountId, EmailId, FlagOp, Flags, MailboxId, ModSeq, Rights, Uid, UidSet};
+use std::sync::{Arc, OnceLock};
+use types::{AccountId, Door, EmailId, FlagOp, Flags, MailboxId, ModSeq, Rights, Uid, UidSet};
 
 /// What a STORE did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub struct Selected {
     account: Arc<AccountInner>,
     guest: Guest,
     mailbox: Arc<Mailbox>,
+    /// On whose behalf it is open.
+    actor: Arc<Actor>,
+    /// What was read of it, once anything was.
+    reads: OnceLock<Arc<Reads>>,
     /// What `view()` answers should the newest one be unavailable.
     opened: Arc<View>,
 }
@@ -56,6 +61,8 @@ impl Account {
             account,
             guest: self.2,
             mailbox,
+            actor: self.actor().clone(),
+            reads: OnceLock::new(),
             opened: Arc::new(empty),
         };
         let shown = selected.mailbox.state().shown.view.clone();
@@ -69,6 +76,10 @@ impl Account {
             }
         };
         selected.account.consider_snapshot(&selected.mailbox);
+        let is_owner = selected.actor.user == Some(selected.account.id);
+        if selected.actor.door == Door::Imap && is_owner && selected.is_inbox() {
+            selected.account.imap_selected().await;
+        }
         Ok(selected)
     }
 }
@@ -88,6 +99,15 @@ impl Selected {
 
     pub(crate) fn account(&self) -> &Arc<AccountInner> {
         &self.account
+    }
+
+    /// On whose behalf it is open.
+    pub(crate) fn actor(&self) -> &Arc<Actor> {
+        &self.actor
+    }
+
+    fn is_inbox(&self) -> bool {
+        self.mailbox.state().shown.record.name.is_inbox()
     }
 
     /// The mailbox's id.
@@ -211,7 +231,21 @@ impl Selected {
         Err(contention())
     }
 
-    /// Removes those of `uids` that exist, for good. `Denied`.
+    /// Notes that the text of messages, or a part of it, was sent to the client, for the history.
+    /// Cheap; written down within seconds.
+    pub fn note_retrieved(&self, uids: impl Iterator<Item = Uid>) {
+        let mail = &self.account.mail;
+        if mail.options().history_seconds > 0 {
+            let reads = self.reads.get_or_init(|| {
+                let name = self.mailbox.state().shown.record.name.clone();
+                let (account, mailbox) = (self.account.id, self.mailbox.id);
+                Reads::new(account, mailbox, name, self.actor.clone())
+            });
+            reads.note(mail.history(), uids);
+        }
+    }
+
+    /// Removes those of `uids` that exist. Undelete can bring them back for a while. `Denied`.
     pub async fn expunge(&self, uids: &UidSet) -> Result<Expunged, MailError> {
         self.remove(|view| view.existing(uids)).await
     }
@@ -248,8 +282,7 @@ impl Selected {
                 self.mailbox.wait_shown(modseq).await?;
                 return Ok(Expunged { uids, modseq });
             }
-            tx.mark_garbage(&writer);
-            let modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
+            let modseq = tx.remove(&writer, &self.mailbox, &uids, &self.actor)?;
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
                 pending.shown().await?;

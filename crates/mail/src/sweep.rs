@@ -5,8 +5,9 @@ use crate::account::{AccountInner, Writer};
 use crate::edit::Transaction;
 use crate::mailbox::Mailbox;
 use crate::snapshot::{self, after, each};
-use crate::{Email, Mail, MailError, keys};
+use crate::{Email, Mail, MailError, Recoverable, keys};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use storage::{Batch, ErrorKind, Scan};
 use types::{AccountId, BlobHash, EmailId};
@@ -107,7 +108,7 @@ impl AccountInner {
         Ok(due.len())
     }
 
-    /// The emails that no mailbox holds. The writer's lock keeps messages from moving meanwhile.
+    /// The emails that no mailbox holds and undelete cannot bring back. The writer's lock keeps messages from moving meanwhile.
     async fn find_dead(&self) -> Result<HashSet<EmailId>, MailError> {
         let mut writer = self.writer.lock().await;
         if !self.mail.meta().is_exclusive() {
@@ -130,6 +131,10 @@ impl AccountInner {
                 }
             };
             live.extend(view.rows().map(|row| row.email));
+        }
+        for (id, removal) in self.removals().await? {
+            let (rows, _) = self.rows_of_removal(id, &removal).await?;
+            live.extend(rows.iter().map(|new| new.row.email));
         }
         let mut dead = HashSet::new();
         each(
@@ -157,7 +162,7 @@ impl AccountInner {
     }
 
     /// Removes email records. Nothing can bring a dead email back: only a mailbox holding it could
-    /// be copied from, and sessions older than the grace period may only miss its content.
+    /// be copied from, only a removal holding it be undone, and sessions older than the grace period may only miss its content.
     async fn remove_emails(&self, ids: &[EmailId]) -> Result<(), MailError> {
         let meta = self.mail.meta();
         let mut batch = Batch::new();
@@ -231,30 +236,48 @@ impl AccountInner {
 }
 
 impl Mail {
-    /// One round of background cleaning over all accounts: messages kept long enough, keys of
-    /// deleted mailboxes, emails in no mailbox once the grace period has passed, blobs without
-    /// links. Meant to be called every few minutes. Returns how many emails were removed.
+    /// One round of background cleaning over all accounts: messages kept long enough, removals that
+    /// undelete does not bring back any more, old entries of the history, keys of deleted
+    /// mailboxes, emails in no mailbox once the grace period has passed, blobs without links. Meant
+    /// to be called every few minutes. Returns how many emails were removed.
     ///
     /// # Errors
     /// The first trouble of the store; what was done stays done.
     pub async fn sweep(&self) -> Result<usize, MailError> {
         let (mut removed, mut after) = (0, None);
+        let (mut recoverable, mut mixed) = (Recoverable::default(), 0);
         loop {
             let page = self.meta().accounts(after, keys::PAGE).await?;
             let Some(last) = page.last().copied() else {
+                *self.recoverable_slot() = recoverable;
+                self.mixed_accounts().store(mixed, Ordering::Relaxed);
                 return Ok(removed);
             };
-            for id in page {
-                if id == AccountId::SYSTEM {
-                    continue;
-                }
+            for id in page.into_iter().filter(|id| *id != AccountId::SYSTEM) {
                 self.remove_due(id, crate::engine::now()).await?;
+                self.forget_old(id, &mut recoverable).await?;
+                mixed += u64::from(self.is_mixed(id, crate::engine::now()).await?);
                 if self.meta().get(id, keys::GARBAGE).await?.is_some() {
                     removed += self.sweep_account(id).await?;
                 }
             }
             after = Some(last);
         }
+    }
+
+    /// Lets go of what is kept for a time that is over, and counts what is left. Opens the account
+    /// only if there is something to do.
+    async fn forget_old(&self, id: AccountId, sum: &mut Recoverable) -> Result<(), MailError> {
+        let now = crate::engine::now();
+        self.prune_history(id, now).await?;
+        let here = crate::removal::count(self.meta(), id).await?;
+        let until = now.saturating_sub(self.options().undelete_seconds);
+        if here.oldest.is_some_and(|oldest| oldest <= until) {
+            self.account(id).await?.0.prune_removals(now).await?;
+        }
+        sum.messages += here.messages;
+        sum.bytes += here.bytes;
+        Ok(())
     }
 
     async fn sweep_account(&self, id: AccountId) -> Result<usize, MailError> {

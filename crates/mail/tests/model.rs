@@ -5,18 +5,27 @@
 mod common;
 
 use common::{Rng, assert_sound, fresh, id_of, keyword, message, name, open, text, uid};
-use mail::{Account, FlagChange, Mail, Options};
+use mail::{Account, FlagChange, Mail, Options, Wanted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::{MemoryBlobs, MemoryMeta};
-use types::{FlagOp, Flags, Keyword, UidSet};
+use types::{FlagOp, Flags, Keyword, MailboxId, UidSet};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Message {
     uid: u32,
     flags: u8,
     keywords: Vec<String>,
+    /// 0 until the engine has given one.
+    uidl: u64,
     body: Vec<u8>,
+}
+
+/// Messages removed together.
+struct Removal {
+    mailbox: MailboxId,
+    name: String,
+    messages: Vec<Message>,
 }
 
 /// The reference: vectors and linear search.
@@ -54,6 +63,18 @@ impl Model {
         messages.push(m);
     }
 
+    /// Fresh messages get the POP3 ids the engine gave them.
+    fn learn_uidls(&mut self, seen: &Self) {
+        for (name, (_, messages)) in &mut self.boxes {
+            let known = &seen.boxes[name].1;
+            for (m, seen) in messages.iter_mut().zip(known) {
+                if m.uidl == 0 {
+                    m.uidl = seen.uidl;
+                }
+            }
+        }
+    }
+
     fn take(&mut self, from: &str, uids: &UidSet) -> Vec<Message> {
         let (_, messages) = self.boxes.get_mut(from).unwrap();
         let (gone, kept) = messages.drain(..).partition(|m| uids.contains(uid(m.uid)));
@@ -84,6 +105,7 @@ async fn seen_by_a_client(mail: &Mail, account: &Account) -> Model {
                 uid: row.uid.get(),
                 flags: row.flags.0,
                 keywords,
+                uidl: row.uidl,
                 body,
             });
         }
@@ -109,6 +131,46 @@ fn some_uids(rng: &mut Rng, messages: &[Message]) -> UidSet {
     }
 }
 
+/// Brings back one removal or a part of it; with undelete turned off there is none.
+async fn undelete(rng: &mut Rng, account: &Account, model: &mut Model, removed: &mut Vec<Removal>) {
+    let can = account.mail().options().undelete_seconds > 0;
+    let waiting: usize = removed.iter().map(|one| one.messages.len()).sum();
+    let counted = account.recoverable().await.unwrap();
+    assert_eq!(counted.messages, if can { waiting as u64 } else { 0 });
+    if removed.is_empty() {
+        return;
+    }
+    let at = rng.below(removed.len() as u64) as usize;
+    let some = rng.below(2) == 0;
+    let mut n = 0;
+    let (back, left): (Vec<_>, Vec<_>) = removed[at].messages.drain(..).partition(|_| {
+        n += 1;
+        !some || n % 2 == 0
+    });
+    let wanted = Wanted {
+        uidls: Some(back.iter().map(|m| m.uidl).collect()),
+        ..Wanted::default()
+    };
+    let restored = account.undelete(&wanted).await.unwrap();
+    let count: u64 = restored.messages.iter().map(|(_, count)| count).sum();
+    if !can {
+        assert_eq!(count, 0);
+        removed.clear();
+        return;
+    }
+    assert_eq!(count, back.len() as u64);
+    if !back.is_empty() {
+        let home = account.name_of(removed[at].mailbox);
+        let home = home.map_or_else(|| removed[at].name.clone(), |name| name.to_string());
+        model.boxes.entry(home.clone()).or_insert((1, Vec::new()));
+        for mut m in back {
+            m.flags &= !Flags::DELETED.0;
+            model.put(&home, m);
+        }
+    }
+    removed[at].messages = left;
+}
+
 async fn run(seed: u64, steps: usize) {
     println!("seed {seed}");
     let mut rng = Rng(seed);
@@ -116,8 +178,10 @@ async fn run(seed: u64, steps: usize) {
     let options = Options {
         default_mailboxes: vec![],
         grace_seconds: 0,
+        undelete_seconds: [0, 86_400][(seed % 2) as usize],
         ..Options::default()
     };
+    let mut removed: Vec<Removal> = Vec::new();
     let mut mail = open(meta.clone(), blobs.clone(), options.clone()).await;
     let info = mail.create_account("u", None).await.unwrap();
     let mut account = mail.account(info.id).await.unwrap();
@@ -130,7 +194,7 @@ async fn run(seed: u64, steps: usize) {
         let (from, to) = (rng.pick(&names).clone(), rng.pick(&names).clone());
         let source = account.select(id_of(&account, &from)).await.unwrap();
         let uids = some_uids(&mut rng, &model.boxes[&from].1);
-        match rng.below(12) {
+        match rng.below(13) {
             0..=2 => {
                 let mut messages = Vec::new();
                 for i in 0..=rng.below(3) {
@@ -152,6 +216,7 @@ async fn run(seed: u64, steps: usize) {
                             uid: 0,
                             flags,
                             keywords,
+                            uidl: 0,
                             body,
                         },
                     );
@@ -181,6 +246,11 @@ async fn run(seed: u64, steps: usize) {
                 assert_eq!(expunged.uids.len(), gone.len() as u64);
                 let vanished = source.vanished_since(before.get()).await.unwrap().unwrap();
                 assert_eq!(vanished, expunged.uids);
+                removed.push(Removal {
+                    mailbox: source.id(),
+                    name: from,
+                    messages: gone,
+                });
             }
             7 => {
                 let copies: Vec<Message> = {
@@ -190,7 +260,9 @@ async fn run(seed: u64, steps: usize) {
                         .cloned()
                         .collect()
                 };
-                copies.into_iter().for_each(|m| model.put(&to, m));
+                for m in copies {
+                    model.put(&to, Message { uidl: 0, ..m });
+                }
                 account
                     .copy(&source, &uids, id_of(&account, &to))
                     .await
@@ -213,8 +285,13 @@ async fn run(seed: u64, steps: usize) {
             10 if from != "INBOX" => {
                 if rng.below(2) == 0 {
                     account.delete(&name(&from)).await.unwrap();
-                    model.boxes.remove(&from);
+                    let (_, messages) = model.boxes.remove(&from).unwrap();
                     assert!(source.is_gone());
+                    removed.push(Removal {
+                        mailbox: source.id(),
+                        name: from,
+                        messages,
+                    });
                 } else {
                     let new = format!("r{step}");
                     account.rename(&name(&from), &name(&new)).await.unwrap();
@@ -222,6 +299,7 @@ async fn run(seed: u64, steps: usize) {
                     model.boxes.insert(new, moved);
                 }
             }
+            11 => undelete(&mut rng, &account, &mut model, &mut removed).await,
             _ => {
                 drop(source);
                 behind.clear();
@@ -255,6 +333,7 @@ async fn run(seed: u64, steps: usize) {
             assert_eq!(changes.flagged, flagged.map(|row| row.uid).collect());
         }
         let seen = seen_by_a_client(&mail, &account).await;
+        model.learn_uidls(&seen);
         assert_eq!(seen.boxes, model.boxes, "seed {seed}, step {step}");
     }
     assert_sound(&mail).await;

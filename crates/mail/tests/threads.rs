@@ -37,6 +37,7 @@ async fn fresh() -> (Arc<MemoryMeta>, Mail, Account) {
     let meta = Arc::new(MemoryMeta::new());
     let options = Options {
         grace_seconds: 0,
+        undelete_seconds: 0,
         ..Options::default()
     };
     let engine = open(meta.clone(), Arc::new(MemoryBlobs::new()), options).await;

@@ -321,6 +321,7 @@ async fn what_is_expunged_is_swept_and_its_bytes_released() {
     let (meta, blobs) = (Arc::new(MemoryMeta::new()), Arc::new(MemoryBlobs::new()));
     let options = Options {
         grace_seconds: 0,
+        undelete_seconds: 0,
         ..Options::default()
     };
     let mail = open(meta, blobs.clone(), options).await;

@@ -39,6 +39,12 @@ pub struct Metrics {
     pub store_fsync_seconds: Histogram,
     /// Memory of open mailbox views.
     pub mailbox_view_bytes: IntGauge,
+    /// Accounts whose INBOX a deleting POP3 client and an IMAP client share.
+    pub mixed_use_accounts: IntGauge,
+    /// Removed messages that can still be brought back.
+    pub undelete_messages: IntGauge,
+    /// Their sizes.
+    pub undelete_bytes: IntGauge,
 }
 
 impl Metrics {
@@ -131,6 +137,21 @@ impl Metrics {
                 "Waits for stable storage.",
             ),
             mailbox_view_bytes: gauge(&registry, "mailbox_view_bytes", "Memory of open views."),
+            mixed_use_accounts: gauge(
+                &registry,
+                "mixed_use_accounts",
+                "Accounts whose INBOX a deleting POP3 client and an IMAP client share.",
+            ),
+            undelete_messages: gauge(
+                &registry,
+                "undelete_messages",
+                "Removed messages that can be brought back, as counted every ten minutes.",
+            ),
+            undelete_bytes: gauge(
+                &registry,
+                "undelete_bytes",
+                "Sizes of removed messages that can be brought back; beside any quota.",
+            ),
             registry,
         })
     }

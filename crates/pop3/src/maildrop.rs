@@ -169,6 +169,11 @@ impl Maildrop {
         }
     }
 
+    /// Tells the history that the text of a message was sent.
+    pub(crate) fn note_retrieved(&self, row: &Row) {
+        self.selected.note_retrieved(std::iter::once(row.uid));
+    }
+
     /// QUIT (RFC 1939 6): disposes and marks in one durable commit. Returns how many messages were
     /// disposed of.
     pub(crate) async fn update(&self) -> Result<u64, MailError> {

@@ -42,6 +42,7 @@ pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Ans
     out.extend_from_slice(Text::Octets.say(language).as_bytes());
     out.extend_from_slice(b"\r\n");
     source.send(mail, wire, row.crlf_extra == 0, None).await?;
+    maildrop.note_retrieved(&row);
     if front.deps.settings.mark_seen {
         maildrop.mark_retrieved(place, &row);
     }
@@ -87,6 +88,9 @@ pub(crate) async fn top(session: &mut Session, arguments: Arguments<'_>) -> Answ
             Some(Top::new(lines)),
         )
         .await?;
+    if lines > FEW_LINES {
+        transaction.maildrop.note_retrieved(&row);
+    }
     wire.flush_if_over(HIGH_WATER).await?;
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! `gatepost account` and `gatepost verify`: through the control socket when the server runs, on
+//! `gatepost account`, `history`, `undelete` and `verify`: through the control socket when the server runs, on
 //! the store itself when it does not.
 
 use crate::admin::{self, Request, Response};
 use crate::backends::Backends;
-use crate::cli::{AccountCommand, CredentialCommand};
+use crate::cli::{AccountCommand, CredentialCommand, Named, UndeleteCommand};
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
@@ -64,6 +64,7 @@ async fn credential(command: CredentialCommand) -> Result<(), Failure> {
             named,
             label,
             protocols,
+            policy,
         } => {
             let secret = NewSecret::generate()
                 .map_err(|error| Failure::trouble(format!("cannot make a password: {error}")))?;
@@ -77,6 +78,7 @@ async fn credential(command: CredentialCommand) -> Result<(), Failure> {
                 label,
                 hash: secret.hash,
                 doors: doors.0,
+                policy,
             };
             carry_out(&named.config, request).await?;
             // Only once it is kept: what was refused must not look like a password.
@@ -89,6 +91,41 @@ async fn credential(command: CredentialCommand) -> Result<(), Failure> {
         CredentialCommand::Revoke { named, label } => {
             let name = named.name;
             carry_out(&named.config, Request::CredentialRevoke { name, label }).await
+        }
+    }
+}
+
+pub(crate) async fn history(
+    named: Named,
+    message: Option<String>,
+    limit: usize,
+) -> Result<(), Failure> {
+    let request = Request::History {
+        name: named.name,
+        message,
+        limit,
+    };
+    carry_out(&named.config, request).await
+}
+
+pub(crate) async fn undelete(command: UndeleteCommand) -> Result<(), Failure> {
+    match command {
+        UndeleteCommand::List {
+            named,
+            which,
+            limit,
+        } => {
+            let name = named.name;
+            carry_out(&named.config, Request::UndeleteList { name, which, limit }).await
+        }
+        UndeleteCommand::Restore { named, which, all } => {
+            if which.is_empty() != all {
+                return Err(Failure::refused(
+                    "say what to restore: --mailbox, --hours, --message, or --all",
+                ));
+            }
+            let name = named.name;
+            carry_out(&named.config, Request::UndeleteRestore { name, which }).await
         }
     }
 }

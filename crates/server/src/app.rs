@@ -21,8 +21,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How often unused emails and blobs are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
 
-/// How often notes are written that no command waits for.
-const NOTES: Duration = Duration::from_secs(60);
+/// How often it is written down what was read; the last logins are, every twelfth time.
+const NOTES: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
@@ -108,12 +108,17 @@ async fn clean(mail: Mail, backends: Arc<Backends>) {
     }
 }
 
-/// Writes down, every minute, what no command waits for.
+/// Writes down, now and then, what no command waits for.
 async fn write_notes(mail: Mail) {
     let mut pause = tokio::time::interval(NOTES);
-    loop {
+    for round in 0u32.. {
         pause.tick().await;
-        if let Err(error) = mail.write_uses().await {
+        if let Err(error) = mail.write_history().await {
+            tracing::warn!(%error, "history not written");
+        }
+        if round % 12 == 11
+            && let Err(error) = mail.write_uses().await
+        {
             tracing::warn!(%error, "last logins not written");
         }
     }
@@ -221,6 +226,7 @@ impl Doors {
                 administrators: config.imap.administrators.clone(),
                 submitters: config.imap.submitters.clone(),
                 contact: config.imap.contact.clone(),
+                warn_of_mixed_use: config.imap.mixed_use_alert,
             },
             limits: imap::Limits::default(),
             hostname: config.hostname.clone(),

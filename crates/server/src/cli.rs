@@ -1,5 +1,6 @@
 //! The command line (DESIGN 8).
 
+use crate::admin::Which;
 use crate::limit::Limit;
 use crate::uidl::{Format, Source};
 use clap::{Parser, Subcommand};
@@ -41,6 +42,20 @@ pub(crate) enum Command {
     /// What deleting over POP3 means for an account
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Tells who retrieved and removed messages of an account: door, app password, address, time
+    History {
+        #[command(flatten)]
+        named: Named,
+        /// Only of one message: MAILBOX/UID, or its POP3 unique id; it is followed through moves
+        #[arg(long)]
+        message: Option<String>,
+        /// How many entries at most, the newest
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Brings removed messages back
+    #[command(subcommand)]
+    Undelete(UndeleteCommand),
     /// Checks every message, link, counter and journal; exit code 1 when something is damaged
     Verify {
         /// The configuration file
@@ -152,6 +167,10 @@ pub(crate) enum CredentialCommand {
         /// Where it may be used
         #[arg(long, value_delimiter = ',', default_value = "imap,pop3")]
         protocols: Vec<Protocol>,
+        /// What deleting over POP3 means for who logs in with it: delete, trash, archive:MAILBOX,
+        /// keep, keep-days:N; what it means for the account unless given
+        #[arg(long)]
+        policy: Option<Pop3Policy>,
     },
     /// Lists app passwords with their last use
     List(Named),
@@ -162,6 +181,30 @@ pub(crate) enum CredentialCommand {
         /// Which one
         #[arg(long)]
         label: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UndeleteCommand {
+    /// Lists the messages that can be brought back, those removed last first
+    List {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        which: Which,
+        /// How many messages at most
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Puts messages back into their mailboxes, which are made anew if they are gone
+    Restore {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        which: Which,
+        /// All there are
+        #[arg(long)]
+        all: bool,
     },
 }
 

@@ -73,6 +73,12 @@ pub(crate) struct MailSection {
     pub(crate) view_cache_bytes: usize,
     /// How long expunged messages are remembered for QRESYNC, in days.
     pub(crate) remember_expunged_days: u32,
+    /// How long `gatepost undelete` can bring removed messages back, in days; 0: not at all.
+    pub(crate) undelete_days: u32,
+    /// How long it is remembered who retrieved and removed messages, in days; 0: not at all.
+    pub(crate) history_days: u32,
+    /// How many entries of that an account keeps, roughly.
+    pub(crate) history_entries: u32,
     /// How long expunged messages stay readable to sessions that have not been told, in hours.
     pub(crate) grace_hours: u32,
 }
@@ -107,6 +113,8 @@ pub(crate) struct Imap {
     pub(crate) submitters: Vec<String>,
     /// How users reach the administrators: a URI.
     pub(crate) contact: Option<String>,
+    /// Whether users are told, once, that a POP3 client deletes from the INBOX they use.
+    pub(crate) mixed_use_alert: bool,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_ip: usize,
 }
@@ -260,6 +268,9 @@ impl Default for MailSection {
             default_mailboxes: defaults.default_mailboxes.iter().map(mailbox).collect(),
             view_cache_bytes: defaults.view_cache_bytes,
             remember_expunged_days: 90,
+            undelete_days: 7,
+            history_days: 30,
+            history_entries: defaults.history_entries,
             grace_hours: 24,
         }
     }
@@ -282,6 +293,7 @@ impl Default for Imap {
             administrators: Vec::new(),
             submitters: Vec::new(),
             contact: None,
+            mixed_use_alert: false,
             max_connections: 50_000,
             max_connections_per_ip: 1000,
         }
@@ -444,6 +456,9 @@ impl Config {
             },
             strict: self.durability == Durability::Strict,
             remember_expunged_seconds: i64::from(section.remember_expunged_days) * 86_400,
+            undelete_seconds: i64::from(section.undelete_days) * 86_400,
+            history_seconds: i64::from(section.history_days) * 86_400,
+            history_entries: section.history_entries,
             grace_seconds: i64::from(section.grace_hours) * 3600,
         }
     }

@@ -77,6 +77,12 @@ impl Pages {
             "/metrics" => {
                 let bytes = i64::try_from(self.mail.view_bytes()).unwrap_or(i64::MAX);
                 self.metrics.mailbox_view_bytes.set(bytes);
+                let removed = self.mail.recoverable();
+                let mixed = i64::try_from(self.mail.mixed_use()).unwrap_or(i64::MAX);
+                self.metrics.mixed_use_accounts.set(mixed);
+                let number = |n| i64::try_from(n).unwrap_or(i64::MAX);
+                self.metrics.undelete_messages.set(number(removed.messages));
+                self.metrics.undelete_bytes.set(number(removed.bytes));
                 let mut response = page(StatusCode::OK, self.metrics.render());
                 let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4");
                 response

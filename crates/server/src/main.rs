@@ -55,6 +55,12 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
             cli::Command::Account(command) => account::run(command).await,
             cli::Command::Uidl(command) => uidl::run(command).await,
             cli::Command::Policy(command) => policy::run(command).await,
+            cli::Command::History {
+                named,
+                message,
+                limit,
+            } => account::history(named, message, limit).await,
+            cli::Command::Undelete(command) => account::undelete(command).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
         }
     });

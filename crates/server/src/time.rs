@@ -1,5 +1,11 @@
 //! Times as operators read and write them: UTC, with the letters T and Z.
 
+/// Now, in seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
+}
+
 /// `2026-11-24T23:50:24Z`.
 pub(crate) fn text(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));

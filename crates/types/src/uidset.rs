@@ -99,6 +99,34 @@ impl UidSet {
         self.0.get(i).is_some_and(|&(a, _)| a <= v)
     }
 
+    /// How many uids of the set are below `uid`; `None` when it is not in the set.
+    pub fn position(&self, uid: Uid) -> Option<u64> {
+        let v = uid.get();
+        let mut before = 0;
+        for &(a, b) in &self.0 {
+            if v < a {
+                return None;
+            }
+            if v <= b {
+                return Some(before + u64::from(v - a));
+            }
+            before += u64::from(b - a) + 1;
+        }
+        None
+    }
+
+    /// The uid with so many below it: the inverse of [`position`](Self::position).
+    pub fn nth(&self, mut n: u64) -> Option<Uid> {
+        for &(a, b) in &self.0 {
+            let len = u64::from(b - a) + 1;
+            if n < len {
+                return u32::try_from(n).ok().and_then(|n| Uid::new(a + n));
+            }
+            n -= len;
+        }
+        None
+    }
+
     /// The smallest uid.
     pub fn first(&self) -> Option<Uid> {
         self.0.first().and_then(|&(a, _)| Uid::new(a))
@@ -218,7 +246,13 @@ mod tests {
             prop_assert_eq!(flat(&ua.union(&ub)), sa.union(&sb).copied().collect::<Vec<_>>());
             let first: Vec<u32> = sa.difference(&sb).copied().collect();
             prop_assert_eq!(flat(&ua.difference(&ub)), first);
-            for v in 1..61 { prop_assert_eq!(ua.contains(uid(v)), sa.contains(&v)); }
+            for v in 1..61 {
+                prop_assert_eq!(ua.contains(uid(v)), sa.contains(&v));
+                let place = sa.iter().position(|have| *have == v).map(|place| place as u64);
+                prop_assert_eq!(ua.position(uid(v)), place);
+                prop_assert_eq!(place.and_then(|n| ua.nth(n)), place.map(|_| uid(v)));
+            }
+            prop_assert_eq!(ua.nth(ua.len()), None);
         }
     }
 }

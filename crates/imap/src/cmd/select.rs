@@ -190,12 +190,30 @@ impl Run for Select {
         if let Some(resync) = self.qresync {
             catch_up(resync, cx).await?;
         }
+        warn_of_mixed_use(cx).await?;
         // RFC 4314 5.2: also when nothing that all see may be changed.
         match cx.state.selection()?.is_read_only() {
             true => Done::with(Code::Word("READ-ONLY"), "mailbox open, read-only"),
             false => Done::with(Code::Word("READ-WRITE"), "mailbox open"),
         }
     }
+}
+
+/// RFC 9051 7.1: ALERT is for texts that must be shown to the user.
+async fn warn_of_mixed_use(cx: &mut Session) -> Result<(), Refusal> {
+    let account = cx.state.account()?.clone();
+    let selection = cx.state.selection()?;
+    let is_own = selection.owner().id() == account.id();
+    let name = account.name_of(selection.mailbox().id());
+    let is_inbox = name.is_some_and(|name| name.is_inbox());
+    if cx.deps.operators.warn_of_mixed_use && is_own && is_inbox && account.alert_mixed_use().await
+    {
+        cx.wire.buffer().raw(
+            b"* OK [ALERT] A program that fetches your mail by POP3 deletes it from this mailbox. \
+              If you miss mail, set that program to leave mail on the server.\r\n",
+        );
+    }
+    Ok(())
 }
 
 /// RFC 9051 6.3.2: what every client needs to know of a mailbox.

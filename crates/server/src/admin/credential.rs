@@ -3,16 +3,22 @@
 use super::existing;
 use crate::time;
 use auth::Auth;
-use mail::{Account, LastUse, Mail, MailError};
-use types::{CredentialId, Doors};
+use mail::{Account, LastUse, Mail, MailError, PolicyOf};
+use types::{CredentialId, Doors, Pop3Policy};
+
+/// An app password to be kept.
+pub(super) struct New {
+    pub(super) label: String,
+    pub(super) hash: String,
+    pub(super) doors: Doors,
+    pub(super) policy: Option<Pop3Policy>,
+}
 
 pub(super) async fn add(
     mail: &Mail,
     auth: Option<&Auth>,
     name: &str,
-    label: &str,
-    hash: &str,
-    doors: Doors,
+    new: &New,
 ) -> Result<Vec<String>, MailError> {
     // Somebody another directory knows has no record here before the first login or delivery.
     if let Some(auth) = auth
@@ -21,7 +27,9 @@ pub(super) async fn add(
         mail.ensure_account(&known).await?;
     }
     let (info, account) = existing(mail, name).await?;
-    let added = account.add_credential(label, hash, doors).await?;
+    let added = account
+        .add_credential(&new.label, &new.hash, new.doors, new.policy.as_ref())
+        .await?;
     let text = format!(
         "{}: {} added for {}; the password is shown only now:",
         info.name, added.label, added.doors
@@ -33,10 +41,15 @@ pub(super) async fn list(mail: &Mail, name: &str) -> Result<Vec<String>, MailErr
     let (_, account) = existing(mail, name).await?;
     let mut lines = Vec::new();
     for credential in account.credentials().await? {
+        let policy = account
+            .pop3_policy(PolicyOf::Credential(credential.id))
+            .await?;
+        let policy = policy.map_or_else(String::new, |policy| format!("{policy}\t"));
         lines.push(format!(
-            "{}\t{}\tmade {}\t{}",
+            "{}\t{}\t{}made {}\t{}",
             credential.label,
             credential.doors,
+            policy,
             time::text(credential.made),
             last_use(&account, credential.id).await?
         ));

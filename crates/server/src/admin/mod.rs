@@ -2,9 +2,14 @@
 //! socket of a running server or work on the store itself.
 
 mod credential;
+mod history;
+mod undelete;
+
+pub(crate) use undelete::Which;
 
 use crate::limit::Limit;
 use crate::policy;
+use crate::time;
 use crate::uidl::{self, Old};
 use auth::Auth;
 use mail::{Account, AccountInfo, Mail, MailError, MailErrorKind, QuotaLimits};
@@ -46,6 +51,7 @@ pub(crate) enum Request {
         label: String,
         hash: String,
         doors: u8,
+        policy: Option<Pop3Policy>,
     },
     CredentialList {
         name: String,
@@ -72,6 +78,20 @@ pub(crate) enum Request {
         name: Option<String>,
         policy: Pop3Policy,
         days: u32,
+    },
+    History {
+        name: String,
+        message: Option<String>,
+        limit: usize,
+    },
+    UndeleteList {
+        name: String,
+        which: Which,
+        limit: usize,
+    },
+    UndeleteRestore {
+        name: String,
+        which: Which,
     },
     Verify {
         contents: bool,
@@ -129,7 +149,16 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
             label,
             hash,
             doors,
-        } => credential::add(mail, auth, &name, &label, &hash, Doors(doors)).await,
+            policy,
+        } => {
+            let new = credential::New {
+                label,
+                hash,
+                doors: Doors(doors),
+                policy,
+            };
+            credential::add(mail, auth, &name, &new).await
+        }
         Request::CredentialList { name } => credential::list(mail, &name).await,
         Request::CredentialRevoke { name, label } => {
             credential::revoke(mail, auth, &name, &label).await
@@ -147,6 +176,15 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         Request::PolicySimulate { name, policy, days } => {
             policy::simulate(mail, name.as_deref(), &policy, days).await
         }
+        Request::History {
+            name,
+            message,
+            limit,
+        } => history::history(mail, &name, message.as_deref(), limit).await,
+        Request::UndeleteList { name, which, limit } => {
+            undelete::list(mail, &name, &which, limit).await
+        }
+        Request::UndeleteRestore { name, which } => undelete::restore(mail, &name, &which).await,
         Request::Verify { contents } => return verify(mail, contents).await,
     };
     match result {
@@ -263,6 +301,24 @@ async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
         format!("quota\t{quota}"),
         format!("usage\t{} messages\t{} bytes", usage.messages, usage.bytes),
     ];
+    // Beside the quota: what was removed is nobody's any more.
+    let removed = account.recoverable().await?;
+    if let Some(oldest) = removed.oldest {
+        lines.push(format!(
+            "undelete\t{} messages\t{} bytes\tsince {}",
+            removed.messages,
+            removed.bytes,
+            time::text(oldest)
+        ));
+    }
+    let mixed = account.mixed_use();
+    if mixed.is_mixed(time::now()) {
+        lines.push(format!(
+            "mixed use\tPOP3 removed from INBOX {}\tIMAP selected it {}",
+            time::text(mixed.pop3_removed),
+            time::text(mixed.imap)
+        ));
+    }
     for (name, folder) in &account.tree().folders {
         let summary = account.summary(folder.id)?;
         lines.push(format!(

@@ -35,6 +35,11 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
+    /// Whether it is more than a header.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.section.part, Part::Whole | Part::Text)
+    }
+
     /// A part of the message itself.
     pub(crate) fn of_message(part: Part) -> Self {
         Self {

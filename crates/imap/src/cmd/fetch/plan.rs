@@ -30,6 +30,8 @@ impl Needs {
     pub const SEEN: Self = Self(16);
     /// Some messages cannot answer it, see [`Item::answers`].
     pub const DECODED: Self = Self(32);
+    /// It sends text of the message beyond the header: the history has it as retrieved.
+    pub const TEXT: Self = Self(64);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {
@@ -184,6 +186,11 @@ impl Plan {
             sent?;
             done.add(batch.len());
             progress.tick(&mut cx.wire, &cx.tag);
+            if self.needs.contains(Needs::TEXT) {
+                let sent = batch.iter().filter(|loaded| !loaded.is_damaged());
+                let mailbox = cx.state.selection()?.mailbox();
+                mailbox.note_retrieved(sent.map(|loaded| loaded.message().row.uid));
+            }
             if self.needs.contains(Needs::WHOLE) {
                 retrieved.inc_by(batch.len() as u64);
             }

@@ -95,7 +95,11 @@ impl Item for Body {
             Needs::RANGE
         };
         let seen = if self.seen { Needs::SEEN } else { Needs::ROW };
-        Needs::EMAIL.and(needs).and(seen)
+        let text = match self.passage.is_text() {
+            true => Needs::TEXT,
+            false => Needs::ROW,
+        };
+        Needs::EMAIL.and(needs).and(seen).and(text)
     }
 
     fn wants(&self, email: &Email) -> Range<u32> {
