@@ -11,6 +11,7 @@ use auth::{Auth, CleartextPolicy, PasswdFile};
 use mail::Mail;
 use net::{Listener, ListenerConfig, Metrics, Shutdown, Tls, TlsMode, UnixPath};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -222,7 +223,11 @@ impl Doors {
                 submitters: config.imap.submitters.clone(),
                 contact: config.imap.contact.clone(),
             },
-            limits: imap::Limits::default(),
+            limits: imap::Limits {
+                message_limit: NonZeroU32::new(config.imap.message_limit),
+                save_limit: NonZeroU32::new(config.imap.save_limit),
+                ..imap::Limits::default()
+            },
             hostname: config.hostname.clone(),
             cleartext,
         })));

@@ -1,6 +1,7 @@
 //! COPY, and what it shares with MOVE.
 
 use super::*;
+use crate::ext::messagelimit;
 use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
 
@@ -38,6 +39,7 @@ impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
+        messagelimit::all_or_none(&uids, cx)?;
         let selection = cx.state.selection()?;
         let copied = to
             .account

@@ -1,6 +1,7 @@
 //! EXPUNGE, and UID EXPUNGE of UIDPLUS.
 
 use super::*;
+use crate::ext::messagelimit;
 use crate::grammar::MessageSet;
 
 /// `"EXPUNGE"` / `"UID" SP "EXPUNGE" SP sequence-set`.
@@ -33,12 +34,22 @@ impl Run for Expunge {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let selection = cx.state.selection()?;
         let uids = self.0.map(|set| selection.resolve(&set)).transpose()?;
-        let expunged = selection.mailbox().expunge_deleted(uids.as_ref()).await?;
+        // RFC 9738 3.1: EXPUNGE has no limit, UID EXPUNGE has.
+        let (uids, cut) = match uids {
+            Some(uids) => {
+                let (uids, cut) = messagelimit::newest_deleted(uids, cx)?;
+                (Some(uids), cut)
+            }
+            None => (None, None),
+        };
+        let mailbox = cx.state.selection()?.mailbox();
+        let expunged = mailbox.expunge_deleted(uids.as_ref()).await?;
         cx.deps.counters.deleted.inc_by(expunged.uids.len());
         // RFC 7162 3.2.7: the session tells what vanished before it sends this.
-        if cx.enabled.qresync && !expunged.uids.is_empty() {
-            return Done::with(Code::HighestModSeq(expunged.modseq), "expunged");
-        }
-        Done::ok("expunged")
+        let done = match cx.enabled.qresync && !expunged.uids.is_empty() {
+            true => Done::with(Code::HighestModSeq(expunged.modseq), "expunged"),
+            false => Done::ok("expunged"),
+        };
+        messagelimit::answer(cut, done, cx)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod enable;
 pub(crate) mod filters;
 pub(crate) mod id;
 pub(crate) mod idle;
+pub(crate) mod messagelimit;
 pub(crate) mod metadata;
 pub(crate) mod r#move;
 pub(crate) mod multisearch;

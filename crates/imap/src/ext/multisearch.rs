@@ -266,7 +266,9 @@ async fn search_in(
         name: place.shown.clone(),
         uid_validity: selection.told().uid_validity(),
     };
-    let results = finder.scan(&selection)?.run().await?;
+    let mut scan = finder.scan(&selection)?;
+    scan.keep_newest(cx.deps.limits.message_limit);
+    let results = scan.run().await?;
     results.warn(cx.wire.buffer());
     Ok(Some((source, results)))
 }
@@ -302,6 +304,10 @@ async fn answer(
     options: &Options,
     cx: &mut Session,
 ) -> Result<(), Refusal> {
+    // Each mailbox has the limit for itself, and its own uid to go on from.
+    if let Some(cut) = results.cut {
+        cut.warn(cx.wire.buffer());
+    }
     let answer = Answer {
         found: &results.messages,
         uid: true,

@@ -134,12 +134,15 @@ impl Finder {
     /// # Errors
     /// The store.
     pub(crate) async fn find(&mut self, cx: &mut Session) -> Result<Results, Refusal> {
+        let limit = cx.deps.limits.message_limit;
         let selection = cx.state.selection()?;
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
         if self.uid && self.query.any(&|key| key.is_by_number()) {
             selection.hold_expunges();
         }
-        let results = self.scan(selection)?.run().await?;
+        let mut scan = self.scan(selection)?;
+        scan.keep_newest(limit);
+        let results = scan.run().await?;
         results.warn(cx.wire.buffer());
         Ok(results)
     }

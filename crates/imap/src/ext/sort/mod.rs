@@ -152,6 +152,7 @@ impl Sorting {
         cx: &mut Session,
     ) -> Result<Sorted, Refusal> {
         let (finder, mut results) = search.find(cx).await?;
+        results.be_whole()?;
         if with_keys {
             let room = context::room(cx);
             if let Some(mut keyed) = self.keys(&results.messages, room, cx).await? {
