@@ -61,6 +61,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::notify::EXTENSION,
     &ext::messagelimit::EXTENSION,
     &ext::urlauth::EXTENSION,
+    &ext::urlauth::fetch::EXTENSION,
     &ext::urlauth::PARTIAL,
 ];
 
