@@ -257,6 +257,16 @@ S: * STATUS {q}Trash{q} (MESSAGES 0)
 S: b2 OK {{{{.*}}}}
 C: b3 UID COPY 1,5:9 Trash
 S: b3 OK [COPYUID {{{{\d+}}}} 1,5 1:2] copied
+# One APPEND of three messages adds none; two it adds.
+C: b5 APPEND Trash {{3+}}
+C: a:b {{3+}}
+C: a:b {{3+}}
+C: a:b
+S: b5 NO [MESSAGELIMIT 2] {{{{.*}}}}
+C: b6 APPEND Trash {{3+}}
+C: a:b {{3+}}
+C: a:b
+S: b6 OK [APPENDUID {{{{\d+}}}} 3:4] {{{{.*}}}}
 # SAVELIMIT is no limit for others.
 C: b4 SEARCH ALL
 S: * SEARCH 1 2 3 4 5
