@@ -18,7 +18,7 @@ use crate::grammar::MessageSet;
 use crate::registry;
 use crate::view::{Rows, Selection};
 use mail::FlagChange;
-use types::{FlagOp, Flags};
+use types::{FlagOp, Flags, Rights};
 
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP
 /// fetch-att) ")") [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`.
@@ -194,7 +194,9 @@ impl Run for Fetch {
             // RFC 9738 3.1: from the highest to the lowest uid.
             rows.newest_first();
         }
-        if plan.needs().contains(Needs::SEEN) && !selection.is_read_only() {
+        // RFC 4314 4: without s, FETCH does not set \Seen.
+        let may_mark = selection.mailbox().rights().contains(Rights::SEEN);
+        if plan.needs().contains(Needs::SEEN) && !selection.is_read_only() && may_mark {
             rows = mark_seen(selection, rows, &mut plan, self.uid).await?;
         }
         if let Err(refusal) = plan.run(rows, cx).await {
