@@ -1,5 +1,6 @@
 //! How much a client can make us keep, and for how long.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bounds of every session. Sizes are in octets.
@@ -15,6 +16,10 @@ pub struct Limits {
     pub line_before_login: usize,
     /// Sum of the literals of one command before login.
     pub literals_before_login: usize,
+    /// Messages one command works on (RFC 9738); `None`: any number.
+    pub message_limit: Option<NonZeroU32>,
+    /// Messages one command may add to a mailbox, all or none; `None`: any number.
+    pub save_limit: Option<NonZeroU32>,
     /// Longest non-synchronising literal that is refused and yet read to its end, so that the
     /// client gets a tagged answer; beyond it the connection ends. Before login `line` takes its
     /// place.
@@ -31,6 +36,14 @@ pub struct Limits {
     pub progress: Duration,
 }
 
+impl Limits {
+    /// Messages one command may add: the smaller of both limits.
+    pub fn saved_at_once(&self) -> Option<NonZeroU32> {
+        let limits = [self.message_limit, self.save_limit];
+        limits.into_iter().flatten().min()
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -39,6 +52,8 @@ impl Default for Limits {
             messages: 20_000,
             line_before_login: 2 << 10,
             literals_before_login: 2 << 10,
+            message_limit: NonZeroU32::new(10_000_000),
+            save_limit: NonZeroU32::new(1_000_000),
             skip: 256 << 20,
             idle_before_login: Duration::from_secs(180),
             idle: Duration::from_secs(31 * 60),

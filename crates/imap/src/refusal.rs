@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use mail::{MailError, MailErrorKind};
 use net::{Outcome, WireError};
 use std::borrow::Cow;
-use types::{ModSeq, UidSet, UidValidity};
+use std::num::NonZeroU32;
+use types::{ModSeq, Uid, UidSet, UidValidity};
 
 /// Why a command was not carried out.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub enum Code {
     UndefinedFilter(String),
     /// The tag of a search whose results will not be kept up to date (RFC 5267 4.3.1).
     NoUpdate(String),
+    /// How many messages one command works on, and the lowest uid it has worked on (RFC 9738 3.1).
+    MessageLimit(NonZeroU32, Option<Uid>),
     /// METADATA with a word and a number of octets (RFC 5464 5).
     Metadata(&'static str, u64),
     /// What this server can, now (RFC 9051 7.1); the list without its first word.
@@ -87,6 +90,11 @@ impl Code {
             Self::UndefinedFilter(name) => out.raw(b"UNDEFINED-FILTER ").text(name),
             Self::NoUpdate(tag) => out.raw(b"NOUPDATE ").string(tag.as_bytes()),
             Self::Metadata(word, octets) => out.raw(b"METADATA ").text(word).raw(b" ").num(*octets),
+            Self::MessageLimit(limit, None) => out.raw(b"MESSAGELIMIT ").num(limit.get()),
+            Self::MessageLimit(limit, Some(last)) => {
+                let out = out.raw(b"MESSAGELIMIT ").num(limit.get());
+                out.raw(b" ").num(last.get())
+            }
             Self::Capability(list) => out.raw(b"CAPABILITY ").text(list),
         };
         out.raw(b"] ");

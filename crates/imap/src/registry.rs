@@ -7,6 +7,7 @@ use crate::session::{Session, State};
 use crate::spec::{Capability, Extension, Spec, StatusItem, When};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::LazyLock;
 
 /// All rows, in the order CAPABILITY lists them.
@@ -66,7 +67,9 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::notify::EXTENSION,
     &ext::inprogress::EXTENSION,
     &ext::unauthenticate::EXTENSION,
+    &ext::messagelimit::EXTENSION,
     &ext::urlauth::EXTENSION,
+    &ext::urlauth::fetch::EXTENSION,
     &ext::urlauth::PARTIAL,
 ];
 
@@ -255,19 +258,26 @@ pub fn capabilities(session: &Session) -> String {
         .deps
         .cleartext
         .allows(session.wire.is_tls(), session.wire.is_loopback());
+    let limits = &session.deps.limits;
     let holds = |when| match when {
         When::Always | When::WithAppendLimit => true,
+        When::WithMessageLimit => limits.message_limit.is_some(),
+        When::WithSaveLimit => limits.save_limit.is_some(),
         When::StartTls => before_login && session.context.starttls.is_some(),
         When::Passwords => before_login && passwords,
         When::NoPasswords => before_login && !passwords,
     };
-    let limit = session.deps.mail.options().max_message_bytes;
+    let octets = session.deps.mail.options().max_message_bytes;
+    let with = |name: &'static str, number: u32| Cow::Owned(format!("{name}{number}"));
+    let count = |limit: Option<NonZeroU32>| limit.map_or(0, NonZeroU32::get);
     let words: Vec<Cow<'_, str>> = EXTENSIONS
         .iter()
         .flat_map(|extension| extension.capabilities)
         .filter(|capability| holds(capability.when))
         .map(|capability| match capability.when {
-            When::WithAppendLimit => Cow::Owned(format!("{}{limit}", capability.name)),
+            When::WithAppendLimit => with(capability.name, octets),
+            When::WithMessageLimit => with(capability.name, count(limits.message_limit)),
+            When::WithSaveLimit => with(capability.name, count(limits.save_limit)),
             _ => Cow::Borrowed(capability.name),
         })
         .collect();

@@ -204,6 +204,10 @@ pub enum When {
     Passwords,
     /// Always, with the size of the largest message behind it (RFC 7889 2).
     WithAppendLimit,
+    /// When there is a limit, with the number of messages one command may work on (RFC 9738 3).
+    WithMessageLimit,
+    /// When there is a limit, with the number of messages one command may add (RFC 9738 3).
+    WithSaveLimit,
 }
 
 impl Capability {

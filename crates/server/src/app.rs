@@ -11,6 +11,7 @@ use auth::{Auth, CleartextPolicy, PasswdFile};
 use mail::Mail;
 use net::{Listener, ListenerConfig, Metrics, Shutdown, Tls, TlsMode, UnixPath};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -228,7 +229,11 @@ impl Doors {
                 contact: config.imap.contact.clone(),
                 warn_of_mixed_use: config.imap.mixed_use_alert,
             },
-            limits: imap::Limits::default(),
+            limits: imap::Limits {
+                message_limit: NonZeroU32::new(config.imap.message_limit),
+                save_limit: NonZeroU32::new(config.imap.save_limit),
+                ..imap::Limits::default()
+            },
             hostname: config.hostname.clone(),
             cleartext,
         })));

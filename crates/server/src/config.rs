@@ -115,6 +115,10 @@ pub(crate) struct Imap {
     pub(crate) contact: Option<String>,
     /// Whether users are told, once, that a POP3 client deletes from the INBOX they use.
     pub(crate) mixed_use_alert: bool,
+    /// Messages one command works on (MESSAGELIMIT); 0 is any number.
+    pub(crate) message_limit: u32,
+    /// Messages one COPY or APPEND adds (SAVELIMIT); 0 is any number.
+    pub(crate) save_limit: u32,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_ip: usize,
 }
@@ -294,6 +298,8 @@ impl Default for Imap {
             submitters: Vec::new(),
             contact: None,
             mixed_use_alert: false,
+            message_limit: 10_000_000,
+            save_limit: 1_000_000,
             max_connections: 50_000,
             max_connections_per_ip: 1000,
         }
@@ -407,6 +413,11 @@ impl Config {
                 .map_err(|error| format!("default mailbox `{}`: {error}", mailbox.name))?;
         }
         self.lmtp.mode()?;
+        // RFC 9738 3: below, clients that do not know of limits do not work.
+        let limits = [imap.message_limit, imap.save_limit];
+        if limits.iter().any(|limit| (1..1000).contains(limit)) {
+            return Err("`message_limit` and `save_limit` are at least 1000, or 0".to_owned());
+        }
         let opened = [
             &imap.listen,
             &imap.listen_tls,
@@ -566,6 +577,10 @@ mod tests {
                 "octal",
             ),
             ("hostname = \"x\"", "missing field `data_dir`"),
+            (
+                "data_dir = \"x\"\n[imap]\nsave_limit = 999",
+                "at least 1000",
+            ),
             (
                 "data_dir = \"x\"\n[[auth.directory]]\nkind = \"ldap\"",
                 "line 3: unknown variant",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ext::inprogress::Progress;
+use crate::ext::messagelimit;
 use crate::grammar::MessageSet;
 use crate::grammar::mailbox::RawName;
 
@@ -39,6 +40,7 @@ impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
+        messagelimit::all_or_none(&uids, cx)?;
         let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
         let copying = to.account.copy(selection.mailbox(), &uids, to.id);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ext::inprogress::Progress;
+use crate::ext::messagelimit;
 use crate::grammar::MessageSet;
 
 /// `"EXPUNGE"` / `"UID" SP "EXPUNGE" SP sequence-set`.
@@ -35,13 +36,23 @@ impl Run for Expunge {
         let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
         let uids = self.0.map(|set| selection.resolve(&set)).transpose()?;
-        let expunging = selection.mailbox().expunge_deleted(uids.as_ref());
+        // RFC 9738 3.1: EXPUNGE has no limit, UID EXPUNGE has.
+        let (uids, cut) = match uids {
+            Some(uids) => {
+                let (uids, cut) = messagelimit::newest_deleted(uids, cx)?;
+                (Some(uids), cut)
+            }
+            None => (None, None),
+        };
+        let mailbox = cx.state.selection()?.mailbox();
+        let expunging = mailbox.expunge_deleted(uids.as_ref());
         let expunged = progress.attend(&mut cx.wire, &cx.tag, expunging).await?;
         cx.deps.counters.deleted.inc_by(expunged.uids.len());
         // RFC 7162 3.2.7: the session tells what vanished before it sends this.
-        if cx.enabled.qresync && !expunged.uids.is_empty() {
-            return Done::with(Code::HighestModSeq(expunged.modseq), "expunged");
-        }
-        Done::ok("expunged")
+        let done = match cx.enabled.qresync && !expunged.uids.is_empty() {
+            true => Done::with(Code::HighestModSeq(expunged.modseq), "expunged"),
+            false => Done::ok("expunged"),
+        };
+        messagelimit::answer(cut, done, cx)
     }
 }

@@ -1,9 +1,10 @@
 //! STORE, with the UNCHANGEDSINCE modifier of CONDSTORE.
 
 use super::*;
+use crate::ext::messagelimit;
 use crate::grammar::MessageSet;
 use mail::FlagChange;
-use types::FlagOp;
+use types::{FlagOp, UidSet};
 
 /// `store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"] SP
 /// store-att-flags`.
@@ -73,21 +74,26 @@ impl Run for Store {
         if self.unchanged_since.is_some() {
             cx.enable_condstore();
         }
-        let selection = cx.state.selection()?;
-        let uids = selection.resolve(&self.set)?;
+        let uids = cx.state.selection()?.resolve(&self.set)?;
         if uids.is_empty() {
             return Done::ok("no such messages");
         }
+        let (uids, cut) = messagelimit::newest(uids, cx)?;
+        let answer = self.store(&uids, cx).await;
+        messagelimit::answer(cut, answer, cx)
+    }
+}
+
+impl Store {
+    async fn store(self: Box<Self>, uids: &UidSet, cx: &mut Session) -> Result<Done, Refusal> {
+        let selection = cx.state.selection()?;
         let since = self
             .unchanged_since
             .map(|since| selection.mailbox().effective_since(since));
-        let stored = selection
-            .mailbox()
-            .store(&uids, &self.change, since)
-            .await?;
+        let stored = selection.mailbox().store(uids, &self.change, since).await?;
         // RFC 9051 6.4.6: a message that is gone cannot be stored to; whoever named it by number is
         // told.
-        let failed = selection.count(&uids) > stored.stored.len() + stored.modified.len();
+        let failed = selection.count(uids) > stored.stored.len() + stored.modified.len();
         let modified = stored.modified;
         if self.unchanged_since.is_some() {
             // RFC 7162 3.1.3: MODSEQ of each, .SILENT or not; and what made the others fail.

@@ -13,6 +13,7 @@ pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod inprogress;
 pub(crate) mod language;
+pub(crate) mod messagelimit;
 pub(crate) mod metadata;
 pub(crate) mod r#move;
 pub(crate) mod multisearch;

@@ -39,6 +39,7 @@ impl Run for Move {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;
         let to = cx.destination(&self.to).await?;
+        let (uids, cut) = messagelimit::newest(uids, cx)?;
         let mut progress = Progress::new(cx, None);
         let selection = cx.state.selection()?;
         let mailbox = selection.mailbox();
@@ -54,6 +55,6 @@ impl Run for Move {
         // RFC 6851 4.3: COPYUID comes untagged, before the EXPUNGE of what was moved.
         let code = Code::CopyUid(moved.uid_validity, moved.from, moved.to);
         cx.say(&code, "moved");
-        Done::ok("moved")
+        messagelimit::answer(cut, Done::ok("moved"), cx)
     }
 }

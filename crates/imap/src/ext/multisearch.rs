@@ -243,7 +243,9 @@ async fn search_in(
         name: place.shown.clone(),
         uid_validity: selection.told().uid_validity(),
     };
-    let searching = finder.scan(&selection)?.run();
+    let mut scan = finder.scan(&selection)?;
+    scan.keep_newest(cx.deps.limits.message_limit);
+    let searching = scan.run();
     let results = progress.attend(&mut cx.wire, &cx.tag, searching).await?;
     results.warn(cx.enabled, cx.wire.buffer());
     Ok(Some((source, results)))
@@ -281,6 +283,10 @@ async fn answer(
     options: &Options,
     cx: &mut Session,
 ) -> Result<(), Refusal> {
+    // Each mailbox has the limit for itself, and its own uid to go on from.
+    if let Some(cut) = results.cut {
+        cut.warn(cx.wire.buffer());
+    }
     let answer = Answer {
         found: &results.messages,
         scores: &results.scores,

@@ -110,6 +110,15 @@ impl Found {
     pub(crate) async fn read(&self) -> Result<Option<Bytes>, Refusal> {
         Ok(self.passage.read(self.account.mail(), &self.email).await?)
     }
+
+    /// Its octets without their transfer encoding; `None` when that is unknown.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) async fn read_decoded(&self) -> Result<Option<Bytes>, Refusal> {
+        let mail = self.account.mail();
+        Ok(self.passage.read_decoded(mail, &self.email).await?)
+    }
 }
 
 impl MailboxRef {

@@ -232,6 +232,22 @@ impl Selection {
         spans.map(|(from, to)| (to - from) as u64).sum()
     }
 
+    /// The newest of `uids`, at most `max` messages the client knows, and the lowest of these;
+    /// `None` when there are no more than that.
+    pub fn newest(&self, uids: &UidSet, max: usize) -> Option<(UidSet, Uid)> {
+        let mut spans: Vec<_> = uids.ranges().map(|range| self.span(range)).collect();
+        let mut left = max;
+        while let Some((from, to)) = spans.pop() {
+            if to - from > left {
+                // The lowest is the last one that still fits.
+                let last = self.told.get(to - left).map(|row| row.uid)?;
+                return Some((uids.intersection(&UidSet::range(last, Uid::MAX)), last));
+            }
+            left -= to - from;
+        }
+        None
+    }
+
     /// The positions of the messages in a range of uids, the last one excluded.
     fn span(&self, (a, b): (Uid, Uid)) -> (usize, usize) {
         let to = b.next().map_or(self.told.len(), |end| self.told.rank(end));

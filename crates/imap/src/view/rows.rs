@@ -14,6 +14,7 @@ pub struct Rows {
     /// Ranges of positions in `told` still to come.
     positions: Vec<(usize, usize)>,
     next: usize,
+    descending: bool,
 }
 
 impl Rows {
@@ -29,6 +30,7 @@ impl Rows {
             recent,
             positions,
             next: 0,
+            descending: false,
         }
     }
 
@@ -46,6 +48,9 @@ impl Rows {
     /// left.
     pub fn next_batch(&mut self, max: usize, batch: &mut Vec<(MsgSeq, Row)>) -> bool {
         batch.clear();
+        if self.descending {
+            return self.last_batch(max, batch);
+        }
         while let Some((from, to)) = self.positions.get_mut(self.next) {
             let until = (*to).min(*from + (max - batch.len()));
             batch.extend(
@@ -58,6 +63,31 @@ impl Rows {
                 break;
             }
             self.next += 1;
+            if batch.len() >= max {
+                break;
+            }
+        }
+        !batch.is_empty()
+    }
+
+    /// The same from the other end.
+    fn last_batch(&mut self, max: usize, batch: &mut Vec<(MsgSeq, Row)>) -> bool {
+        while let Some((from, to)) = self.positions.last_mut() {
+            let start = (*from).max(to.saturating_sub(max - batch.len()));
+            let first = batch.len();
+            batch.extend(
+                self.told
+                    .rows_at(start, *to)
+                    .map(|(index, row)| (MsgSeq::at(index), newest(&self.told, &self.latest, row))),
+            );
+            if let Some(added) = batch.get_mut(first..) {
+                added.reverse();
+            }
+            *to = start;
+            if *from < *to {
+                break;
+            }
+            self.positions.pop();
             if batch.len() >= max {
                 break;
             }
@@ -85,6 +115,20 @@ impl Rows {
             before += len;
             *from < *to
         });
+    }
+
+    /// Keeps only the newest, at most `max`. Returns the lowest uid among them if there were more.
+    pub fn keep_newest(&mut self, max: usize) -> Option<Uid> {
+        let len = self.len();
+        let first = len.checked_sub(max).filter(|first| *first > 0)?;
+        self.keep(first..len);
+        let (at, _) = self.positions.first()?;
+        self.told.get(*at).map(|row| row.uid)
+    }
+
+    /// Hands them out from the newest to the oldest.
+    pub fn newest_first(&mut self) {
+        self.descending = true;
     }
 
     /// Keeps only messages changed after `since` (CHANGEDSINCE, RFC 7162 3.1.4.1).

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::{Data, Draft, Target};
+use crate::ext::messagelimit::too_many;
 use crate::grammar::FlagList;
 use crate::session::Place;
 use bytes::Bytes;
@@ -84,6 +85,12 @@ impl Intake {
     pub(crate) fn room_for(&self, cx: &Session, octets: u64) -> Result<(), Refusal> {
         if octets > u64::from(cx.deps.mail.options().max_message_bytes) {
             return Err(TOOBIG);
+        }
+        // RFC 9738 3.1.
+        if let Some(limit) = cx.deps.limits.saved_at_once()
+            && self.more.messages >= u64::from(limit.get())
+        {
+            return Err(too_many(limit, None));
         }
         if self.more.messages >= cx.deps.limits.messages as u64 {
             return Err(TOO_MANY);

@@ -12,6 +12,7 @@ pub(crate) use passage::{Passage, parse_numbers, parse_partial, span};
 pub(crate) use plan::{Item, Message, Needs, Plan};
 
 use super::*;
+use crate::ext::messagelimit;
 use crate::ext::partial::Page;
 use crate::grammar::MessageSet;
 use crate::registry;
@@ -162,6 +163,7 @@ impl Run for Fetch {
         if plan.needs().contains(Needs::MODSEQ) {
             cx.enable_condstore();
         }
+        let limit = cx.deps.limits.message_limit;
         let selection = cx.state.selection()?;
         let uids = selection.resolve(&self.set)?;
         if let (true, Some(since)) = (self.vanished, self.changed_since) {
@@ -174,16 +176,32 @@ impl Run for Fetch {
         // RFC 9394 3.4: first the page, then what changed on it.
         if let Some(page) = self.partial {
             rows.keep(page.of(rows.len()));
+            // RFC 9738 3.1: a page is answered whole or not at all.
+            if let Some(limit) = limit
+                && rows.len() > limit.get() as usize
+            {
+                return Err(messagelimit::too_many(limit, None));
+            }
         }
         if let Some(since) = self.changed_since {
             rows.changed_since(selection.mailbox().effective_since(since));
+        }
+        let cut = limit.and_then(|limit| {
+            let last = rows.keep_newest(limit.get() as usize);
+            messagelimit::Cut::at(limit, last)
+        });
+        if cut.is_some() {
+            // RFC 9738 3.1: from the highest to the lowest uid.
+            rows.newest_first();
         }
         // RFC 4314 4: without s, FETCH does not set \Seen.
         let may_mark = selection.mailbox().rights().contains(Rights::SEEN);
         if plan.needs().contains(Needs::SEEN) && !selection.is_read_only() && may_mark {
             rows = mark_seen(selection, rows, &mut plan, self.uid).await?;
         }
-        plan.run(rows, cx).await?;
+        if let Err(refusal) = plan.run(rows, cx).await {
+            return messagelimit::answer(cut, Err(refusal), cx);
+        }
         // What it cost to bring a client up to date, as opposed to giving it mail to read.
         if plan.is_sync() {
             let counter = match (since, vanished) {
@@ -194,7 +212,7 @@ impl Run for Fetch {
             };
             counter.inc_by(cx.emitted() - before);
         }
-        Done::ok("fetched")
+        messagelimit::answer(cut, Done::ok("fetched"), cx)
     }
 }
 

@@ -7,8 +7,8 @@
 
 use crate::grammar::{BadSyntax, Cursor, Emit, Parsed};
 use bytes::Bytes;
-use mail::{Email, Mail, MailError};
-use message::{FieldSet, Part, Section};
+use mail::{Email, Mail, MailError, MailErrorKind};
+use message::{FieldSet, Part, Section, TransferEncoding};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -16,6 +16,8 @@ use std::ops::Range;
 const MAX_PATH: usize = 200;
 /// Field names in one HEADER.FIELDS.
 const MAX_FIELDS: usize = 256;
+/// Parts of messages from this size on are decoded off the async threads.
+const LARGE: u32 = 1 << 20;
 
 /// Which fields of a header are wanted.
 struct Fields {
@@ -174,6 +176,55 @@ impl Passage {
             true => rest,
             false => [&front[..], &rest].concat().into(),
         }))
+    }
+
+    /// The same without its transfer encoding, which `;PARTIAL=` then counts without; `None` when
+    /// that is not known to us.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn read_decoded(
+        &self,
+        mail: &Mail,
+        email: &Email,
+    ) -> Result<Option<Bytes>, MailError> {
+        let encoding = match email.digest().and_then(|d| d.locate(&self.section)) {
+            Some(located) => located.encoding,
+            None => return Ok(None),
+        };
+        if encoding == TransferEncoding::Identity {
+            return self.read(mail, email).await;
+        }
+        let all = self.located(email).unwrap_or(0..0);
+        let read = mail.content_range(email, all).await?;
+        let decode = move || {
+            encoding
+                .decode(&read)
+                .map(|content| Bytes::from(content.into_owned()))
+        };
+        let content = match email.blob.size < LARGE {
+            true => decode(),
+            false => tokio::task::spawn_blocking(decode).await.map_err(|_| {
+                MailError::new(MailErrorKind::Unavailable, "decoding the part failed")
+            })?,
+        };
+        Ok(content.map(|content| content.slice_ref(self.cut(&content))))
+    }
+
+    /// Whether it has a transfer encoding to be taken off.
+    pub(crate) fn is_encoded(&self, email: &Email) -> bool {
+        let located = email.digest().and_then(|d| d.locate(&self.section));
+        located.is_some_and(|located| located.encoding != TransferEncoding::Identity)
+    }
+
+    /// Its BODYSTRUCTURE; `None` for a header, which has none.
+    pub(crate) fn structure<'a>(&self, email: &'a Email) -> Option<&'a [u8]> {
+        let digest = email.digest()?;
+        match self.section.part {
+            Part::Whole => digest.part_structure(&self.section.path),
+            Part::Text => digest.inner_structure(&self.section.path),
+            Part::Header | Part::Mime => None,
+        }
     }
 
     /// The filtered header, blank line included.

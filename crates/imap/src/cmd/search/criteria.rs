@@ -171,12 +171,14 @@ impl Finder {
     /// # Errors
     /// The store.
     pub(crate) async fn find(&mut self, cx: &mut Session) -> Result<Results, Refusal> {
+        let limit = cx.deps.limits.message_limit;
         let selection = cx.state.selection()?;
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
         if self.uid && self.query.any(&|key| key.is_by_number()) {
             selection.hold_expunges();
         }
         let mut scan = self.scan(selection)?;
+        scan.keep_newest(limit);
         let mut progress = Progress::new(cx, Some(scan.len()));
         scan.count(progress.counter());
         let results = progress.attend(&mut cx.wire, &cx.tag, scan.run()).await?;

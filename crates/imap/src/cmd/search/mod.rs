@@ -24,6 +24,7 @@ pub(crate) use sets::all;
 
 use super::*;
 use crate::ext::context::{self, Begun};
+use crate::ext::messagelimit;
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 pub(crate) static SPEC: Spec = Spec {
@@ -120,9 +121,10 @@ impl Run for Search {
             source: None,
         };
         answer.give(b"SEARCH", options, cx).await?;
+        let cut = results.cut;
         if let Some(update) = update {
             context::begin(update, Begun::new(finder, results, None), cx)?;
         }
-        Done::ok("searched")
+        messagelimit::answer(cut, Done::ok("searched"), cx)
     }
 }

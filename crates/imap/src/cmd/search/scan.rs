@@ -4,6 +4,7 @@
 use super::key::{Candidate, Content, Cost};
 use super::program::Query;
 use crate::ext::inprogress::Counter;
+use crate::ext::messagelimit::Cut;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::Enabled;
@@ -11,6 +12,7 @@ use crate::view::{MsgSeq, Rows};
 use bytes::BytesMut;
 use mail::{Account, Email, MailError, MailErrorKind, Row, View};
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use types::{ModSeq, Uid};
 
@@ -43,9 +45,19 @@ pub(crate) struct Results {
     pub(crate) unreadable: usize,
     /// The flags and keywords that were looked at.
     pub(crate) view: Arc<View>,
+    /// Where the search has stopped: older messages were not looked at.
+    pub(crate) cut: Option<Cut>,
 }
 
 impl Results {
+    /// For what makes no sense of a part of the mailbox.
+    ///
+    /// # Errors
+    /// When there were too many messages to look at all (RFC 9738 3.3).
+    pub(crate) fn be_whole(&self) -> Result<(), Refusal> {
+        self.cut.map_or(Ok(()), |cut| Err(cut.refusal()))
+    }
+
     /// Takes in a message that matches; `true` for one that is not decided.
     fn take(&mut self, seq: MsgSeq, row: &Row, verdict: Verdict) -> bool {
         match verdict {
@@ -121,6 +133,7 @@ impl Scan {
                 scores: Vec::new(),
                 unreadable: 0,
                 view: Arc::clone(rows.view()),
+                cut: None,
             },
             rows,
             is_last_row_read: false,
@@ -138,6 +151,14 @@ impl Scan {
     /// Counts there the messages that are decided.
     pub(crate) fn count(&mut self, decided: Counter) {
         self.decided = decided;
+    }
+
+    /// Looks only at the newest, at most `limit` if there is one.
+    pub(crate) fn keep_newest(&mut self, limit: Option<NonZeroU32>) {
+        if let Some(limit) = limit {
+            let last = self.rows.keep_newest(limit.get() as usize);
+            self.results.cut = Cut::at(limit, last);
+        }
     }
 
     /// Looks at all messages.

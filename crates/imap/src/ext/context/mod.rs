@@ -302,7 +302,10 @@ pub(crate) fn begin_sorted(
 fn start(update: Update, begun: Begun, kept: Kept, cx: &mut Session) -> Result<(), Refusal> {
     let tag = cx.tag.clone();
     let selection = cx.state.selection()?;
-    if selection.contexts().0.len() >= MAX_CONTEXTS || kept.is_too_much() {
+    if selection.contexts().0.len() >= MAX_CONTEXTS
+        || kept.is_too_much()
+        || begun.results.cut.is_some()
+    {
         refuse(cx, TOO_MUCH);
         return Ok(());
     }

@@ -165,6 +165,7 @@ impl Sorting {
         cx: &mut Session,
     ) -> Result<Sorted, Refusal> {
         let (finder, mut results) = search.find(wanted.scores, cx).await?;
+        results.be_whole()?;
         let Results {
             messages, scores, ..
         } = &mut results;

@@ -107,6 +107,7 @@ impl Run for Thread {
             search,
         } = *self;
         let (_, results) = search.find(false, cx).await?;
+        results.be_whole()?;
         let found = results.messages;
         let members = members(&found, cx).await?;
         let forest = match members.len() < OFFLOAD {

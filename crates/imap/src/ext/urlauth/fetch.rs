@@ -1,4 +1,5 @@
-//! URLFETCH (RFC 4467 7): what authorised URLs name, for whoever may read it.
+//! URLFETCH (RFC 4467 7, RFC 5524): what authorised URLs name, for whoever may read it; with the
+//! structure of a part, and without its transfer encoding.
 //!
 //! Whatever is wrong with a URL, the answer is NIL: it does not tell which mailboxes there are, nor
 //! whose tokens are good.
@@ -11,29 +12,96 @@ use crate::session::{Found, Source, find_mailbox};
 use crate::view::MAX_PENDING;
 use bytes::Bytes;
 use mail::Account;
+use net::Wire;
 use types::{MailboxName, Rights};
 
-/// `urlfetch = "URLFETCH" 1*(SP url-full)`.
+/// RFC 5524: URLFETCH tells the structure of a part, and decodes it.
+pub(crate) static EXTENSION: Extension = Extension {
+    rfc: "RFC 5524",
+    file: file!(),
+    capabilities: &[Capability::always("URLAUTH=BINARY")],
+    ..Extension::EMPTY
+};
+
+/// `urlfetch = "URLFETCH" 1*(SP url-fetch-arg)`
+/// `url-fetch-arg = url-full / "(" url-full *(SP url-fetch-param) ")"`
 pub(super) static SPEC: Spec = Spec {
     name: "URLFETCH",
     uid: UidForm::No,
     states: States::LOGGED_IN,
     effects: Effects::NONE,
-    rfc: &["RFC 4467 7"],
+    rfc: &["RFC 4467 7", "RFC 5524 3"],
     parse,
 };
 
 struct UrlFetch {
-    urls: Vec<Vec<u8>>,
+    wanted: Vec<Wanted>,
+}
+
+/// A URL and what is to be told of it (RFC 5524 3.1).
+struct Wanted {
+    url: Vec<u8>,
+    structure: bool,
+    data: Option<Data>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// As it is, and nothing said about it.
+    Plain,
+    /// As it is.
+    Body,
+    /// Without its transfer encoding.
+    Binary,
 }
 
 fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
-    let mut urls = Vec::new();
+    let mut wanted = Vec::new();
     c.sp()?;
     loop {
-        urls.push(c.astring()?.into_owned());
+        wanted.push(match c.eat(b"(") {
+            true => extended(c)?,
+            false => Wanted::plain(c.astring()?.into_owned()),
+        });
         if !c.eat(b" ") {
-            return Ok(Box::new(UrlFetch { urls }));
+            return Ok(Box::new(UrlFetch { wanted }));
+        }
+    }
+}
+
+/// `url-full *(SP url-fetch-param) ")"`
+fn extended(c: &mut Cursor<'_>) -> Parsed<Wanted> {
+    let mut wanted = Wanted::plain(c.astring()?.into_owned());
+    let mut data = None;
+    while c.eat(b" ") {
+        let is_new = if c.eat_word(b"BODYPARTSTRUCTURE") {
+            !std::mem::replace(&mut wanted.structure, true)
+        } else if c.eat_word(b"BODY") {
+            data.replace(Data::Body).is_none()
+        } else if c.eat_word(b"BINARY") {
+            data.replace(Data::Binary).is_none()
+        } else {
+            return Err(BadSyntax("unknown parameter of a URL"));
+        };
+        if !is_new {
+            // RFC 5524 3.1: each once, and not both BODY and BINARY.
+            return Err(BadSyntax("one of BODY and BINARY, and each once"));
+        }
+    }
+    c.expect(b")", "expected a closing parenthesis")?;
+    // RFC 5524 3.1: without parameters it is as without parentheses.
+    if wanted.structure || data.is_some() {
+        wanted.data = data;
+    }
+    Ok(wanted)
+}
+
+impl Wanted {
+    fn plain(url: Vec<u8>) -> Self {
+        Self {
+            url,
+            structure: false,
+            data: Some(Data::Plain),
         }
     }
 }
@@ -41,25 +109,25 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for UrlFetch {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        if self.urls.len() > MAX_URLS {
+        if self.wanted.len() > MAX_URLS {
             return Err(TOO_MANY);
         }
         let reader = Reader::of(cx).await?;
         let mut trouble = None;
         cx.wire.buffer().raw(b"* URLFETCH");
-        for url in self.urls {
+        for wanted in self.wanted {
             // The line that is begun must be finished, whatever happens to the store.
-            let content = match read(&reader, &url).await {
-                Ok(content) => content,
+            let answer = match read(&reader, &wanted).await {
+                Ok(answer) => answer,
                 Err(refusal) => {
                     trouble = Some(refusal);
                     None
                 }
             };
-            cx.wire.buffer().raw(b" ").string(&url).raw(b" ");
-            match content {
-                Some(content) => write(content, cx),
-                None => drop(cx.wire.buffer().raw(b"NIL")),
+            cx.wire.buffer().raw(b" ").string(&wanted.url);
+            match answer {
+                Some(answer) => answer.write(&mut cx.wire),
+                None => drop(cx.wire.buffer().raw(b" NIL")),
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
         }
@@ -71,22 +139,92 @@ impl Run for UrlFetch {
     }
 }
 
-/// `nstring`, not copied.
-fn write(content: Bytes, cx: &mut Session) {
-    // RFC 4467 8, BASE.7.4.URLFETCH: what is there and empty is not NIL.
-    if content.is_empty() {
-        cx.wire.buffer().raw(b"\"\"");
-        return;
-    }
-    cx.wire.buffer().literal_head(content.len() as u64);
-    cx.wire.write_bytes(content);
+/// What is told of a message that is there.
+struct Answer {
+    structure: Option<Vec<u8>>,
+    data: Option<(Data, Option<Bytes>)>,
 }
 
-async fn read(reader: &Reader, url: &[u8]) -> Result<Option<Bytes>, Refusal> {
-    match reader.redeem(url).await? {
-        Some(found) => found.read().await,
-        None => Ok(None),
+/// `None` when it is not there, or not for this reader.
+async fn read(reader: &Reader, wanted: &Wanted) -> Result<Option<Answer>, Refusal> {
+    let Some(found) = reader.redeem(&wanted.url).await? else {
+        return Ok(None);
+    };
+    if !found.passage.exists(&found.email) {
+        return Ok(None);
     }
+    let content = match wanted.data {
+        Some(Data::Plain | Data::Body) => found.read().await?,
+        Some(Data::Binary) => found.read_decoded().await?,
+        None => None,
+    };
+    let decoded = content
+        .as_ref()
+        .filter(|_| wanted.data == Some(Data::Binary));
+    Ok(Some(Answer {
+        structure: match wanted.structure {
+            true => Some(structure(&found, decoded).await?),
+            false => None,
+        },
+        data: wanted.data.map(|data| (data, content)),
+    }))
+}
+
+/// `body`, of what is answered (RFC 5524 3.2).
+async fn structure(found: &Found, decoded: Option<&Bytes>) -> Result<Vec<u8>, Refusal> {
+    let Some(structure) = found.passage.structure(&found.email) else {
+        // A header is no part. RFC 6522 4 has a type for it.
+        let header = found.read().await?.unwrap_or_default();
+        let mut out = b"(\"text\" \"rfc822-headers\" NIL NIL NIL \"8bit\" ".to_vec();
+        out.num(header.len() as u64).raw(b" ");
+        out.num(memchr::memchr_iter(b'\n', &header).count() as u64);
+        out.raw(b")");
+        return Ok(out);
+    };
+    Ok(match decoded {
+        Some(content) if found.passage.is_encoded(&found.email) => {
+            message::decoded_structure(structure, content)
+        }
+        _ => structure.to_vec(),
+    })
+}
+
+impl Answer {
+    fn write(self, wire: &mut Wire) {
+        if let Some(structure) = self.structure {
+            let out = wire.buffer();
+            out.raw(b" (BODYPARTSTRUCTURE ").raw(&structure).raw(b")");
+        }
+        let Some((data, content)) = self.data else {
+            return;
+        };
+        let (before, after): (&[u8], &[u8]) = match data {
+            Data::Plain => (b" ", b""),
+            Data::Body => (b" (BODY ", b")"),
+            Data::Binary => (b" (BINARY ", b")"),
+        };
+        wire.buffer().raw(before);
+        match content {
+            Some(content) => write(content, data == Data::Binary, wire),
+            None => drop(wire.buffer().raw(b"NIL")),
+        }
+        wire.buffer().raw(after);
+    }
+}
+
+/// `nstring`, or `literal8` where it must be one; not copied.
+fn write(content: Bytes, is_binary: bool, wire: &mut Wire) {
+    // RFC 4467 8, BASE.7.4.URLFETCH: what is there and empty is not NIL.
+    if content.is_empty() {
+        wire.buffer().raw(b"\"\"");
+        return;
+    }
+    // RFC 5524 5: literal8 if, and only if, there is a NUL.
+    if is_binary && memchr::memchr(0, &content).is_some() {
+        wire.buffer().raw(b"~");
+    }
+    wire.buffer().literal_head(content.len() as u64);
+    wire.write_bytes(content);
 }
 
 /// Who fetches.

@@ -5,7 +5,7 @@
 //! of it. The host in a URL is where a submission server finds us; a server has many names, so it
 //! is signed with the rest and not looked at.
 
-mod fetch;
+pub(crate) mod fetch;
 
 use super::*;
 use crate::grammar::Url;
