@@ -168,7 +168,7 @@ fn mailboxes(value: &Value) -> Vec<(String, String)> {
         return Vec::new();
     };
     let parts = list.iter().filter_map(|address| match address {
-        Value::List(parts) => Some((text(&parts[2]), text(&parts[3]))),
+        Value::List(parts) => Some((text(parts.get(2)?), text(parts.get(3)?))),
         _ => None,
     });
     parts.collect()

@@ -34,12 +34,9 @@ pub(crate) const LOST_CR: Known = Known {
 
 /// Without the CRs that Dovecot loses.
 fn without_lost(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    for (at, &byte) in bytes.iter().enumerate() {
-        let next = bytes.get(at + 1);
-        if byte != b'\r' || !matches!(next, None | Some(b'\r')) {
-            out.push(byte);
-        }
+    let mut out = bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec();
+    while let Some(at) = out.windows(3).position(|three| three == b"\r\r\n") {
+        out.remove(at);
     }
     out
 }

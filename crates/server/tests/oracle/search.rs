@@ -77,7 +77,8 @@ const KNOWN: &[Known] = &[
                 return false;
             };
             let text = String::from_utf8_lossy(d.message).to_ascii_lowercase();
-            let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+            let text = text.replace("\r\n", "\n");
+            let (_, body) = text.split_once("\n\n").unwrap_or_default();
             let holds_parts = text.contains("multipart/") || text.contains("message/rfc822");
             *d.theirs == Value::Nil
                 && holds_parts
@@ -92,10 +93,22 @@ const KNOWN: &[Known] = &[
         row: "SEARCH, 8-bit text without a charset",
         explains: |d| {
             // "e" is in "é": RFC 5051 2 compares decomposed text.
-            let looks_at_text = ["CHARSET ", "BODY ", "TEXT "];
-            looks_at_text.iter().any(|key| d.place.starts_with(key))
+            let keys = [
+                "CHARSET ", "BODY ", "TEXT ", "SUBJECT ", "FROM ", "TO ", "HEADER ",
+            ];
+            keys.iter().any(|key| d.place.starts_with(key))
                 && *d.theirs == Value::Nil
                 && has_eight_bit(d.message)
+        },
+    },
+    Known {
+        row: "SEARCH TEXT and HEADER, a space where a line was folded with a tab",
+        explains: |d| {
+            let keys = ["TEXT ", "HEADER "];
+            let is_key = keys.iter().any(|key| d.place.starts_with(key));
+            let (_, needle) = d.place.split_once('"').unwrap_or_default();
+            let folded = d.message.windows(3).any(|at| at == b"\r\n\t");
+            is_key && *d.theirs == Value::Nil && needle.contains(' ') && folded
         },
     },
     Known {
