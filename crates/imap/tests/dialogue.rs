@@ -43,10 +43,6 @@ async fn every_dialogue_holds() {
         failed.len(),
         failed.join("\n")
     );
-    if only.is_empty() {
-        let idle = testkit::grammar::not_met();
-        assert!(idle.is_empty(), "no dialogue has {idle:?}");
-    }
 }
 
 #[test]
