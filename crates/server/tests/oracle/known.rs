@@ -34,11 +34,10 @@ pub(crate) const LOST_CR: Known = Known {
 
 /// Without the CRs that Dovecot loses.
 fn without_lost(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec();
-    while let Some(at) = out.windows(3).position(|three| three == b"\r\r\n") {
-        out.remove(at);
-    }
-    out
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    let is_lost = |at: usize| bytes[at..].starts_with(b"\r\r\n");
+    let kept = (0..bytes.len()).filter(|at| !is_lost(*at));
+    kept.map(|at| bytes[at]).collect()
 }
 
 /// The end of a message/rfc822 part whose message ends in its header, or with the close delimiter
