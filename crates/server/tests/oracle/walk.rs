@@ -79,7 +79,10 @@ fn parts(body: &[Value]) -> usize {
 
 /// Whether the body is a message with an envelope.
 fn is_message(body: &[Value]) -> bool {
-    let is = |at: usize, text: &str| matches!(&body[at], Value::Bytes(bytes) if bytes.eq_ignore_ascii_case(text.as_bytes()));
+    let is = |at: usize, text: &str| match &body[at] {
+        Value::Bytes(bytes) => bytes.eq_ignore_ascii_case(text.as_bytes()),
+        _ => false,
+    };
     parts(body) == 0 && is(0, "message") && is(1, "rfc822")
 }
 
