@@ -75,8 +75,8 @@ const GAPS: &[Gap] = &[
         is: |r| r.starts_with(b"* LIST ") && r.ends_with(b"))\r\n"),
     },
     Gap {
-        // RFC 9208 5 wants one resource at least; what it replaced had a list that may be empty, and it
-        // is what servers send of a root that limits nothing.
+        // RFC 9208 5 wants one resource at least; what it replaced had a list that may be empty,
+        // and it is what servers send of a root that limits nothing.
         what: "QUOTA of a root without limits: RFC 9208 5, `quota-list`, against its letter",
         is: |r| r.starts_with(b"* QUOTA ") && r.ends_with(b" ()\r\n"),
     },

@@ -7,7 +7,8 @@ use testkit::Value;
 pub(crate) struct Difference<'a> {
     /// The message.
     pub(crate) message: &'a [u8],
-    /// The item, part numbers, and what of that: `ENVELOPE date`, `BODY 2.1 octets`, `BODY[1.MIME]`.
+    /// The item, part numbers, and what of that: `ENVELOPE date`, `BODY 2.1 octets`,
+    /// `BODY[1.MIME]`.
     pub(crate) place: String,
     /// What we say.
     pub(crate) ours: &'a Value,

@@ -19,8 +19,8 @@ pub(crate) fn spam_assassin(step: usize, max: usize) -> Vec<Vec<u8>> {
     messages.take(max).collect()
 }
 
-/// Every `step`-th message of the SpamAssassin corpus, or all of them with `ORACLE=all`, and all nasty
-/// ones that APPEND takes (RFC 3501 9: a literal holds no NUL).
+/// Every `step`-th message of the SpamAssassin corpus, or all of them with `ORACLE=all`, and all
+/// nasty ones that APPEND takes (RFC 3501 9: a literal holds no NUL).
 pub(crate) fn everything(step: usize) -> Vec<Vec<u8>> {
     let all = std::env::var("ORACLE").is_ok_and(|which| which == "all");
     let (step, max) = if all { (1, usize::MAX) } else { (step, 1100) };
