@@ -7,117 +7,16 @@ use common::{Server, Setup};
 use mail::{NewMessage, Provenance};
 use std::sync::Arc;
 use storage::MemoryBlobs;
-use testkit::{ImapClient, Response, nasty};
+use testkit::{ImapClient, Value, nasty};
 use types::{BlobHash, Flags, MailboxName};
 
 const PREFIX: &[u8] = b"Return-Path: <x@example.org>\r\nDelivered-To: alice\r\n";
-
-/// A value of a FETCH response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
-    Nil,
-    Word(String),
-    Bytes(Vec<u8>),
-    List(Vec<Self>),
-}
-
-/// Reads one response from its text and its literals.
-struct Reader<'a> {
-    rest: &'a str,
-    literals: std::vec::IntoIter<Vec<u8>>,
-}
-
-impl<'a> Reader<'a> {
-    /// The items of `* n FETCH (...)`.
-    fn items(response: &'a Response) -> Vec<(String, Value)> {
-        let open = response.text.find("FETCH (").expect("a FETCH response") + 7;
-        let mut reader = Reader {
-            rest: &response.text[open..],
-            literals: response.literals.clone().into_iter(),
-        };
-        let mut items = Vec::new();
-        loop {
-            // A section may hold spaces and parentheses.
-            let end = match reader.rest.find([' ', '[']) {
-                Some(at) if reader.rest[at..].starts_with('[') => {
-                    let close = at + reader.rest[at..].find(']').expect("]");
-                    close + reader.rest[close..].find(' ').expect("a space")
-                }
-                Some(at) => at,
-                None => panic!("no value: {}", reader.rest),
-            };
-            let name = reader.rest[..end].to_owned();
-            reader.rest = &reader.rest[end + 1..];
-            items.push((name, reader.value()));
-            if reader.rest == ")" {
-                assert_eq!(reader.literals.next(), None, "a literal without its place");
-                return items;
-            }
-            reader.rest = reader.rest.strip_prefix(' ').expect("a space");
-        }
-    }
-
-    fn value(&mut self) -> Value {
-        let first = self.rest.chars().next().expect("a value");
-        match first {
-            '(' => {
-                self.rest = &self.rest[1..];
-                let mut list = Vec::new();
-                while !self.rest.starts_with(')') {
-                    list.push(self.value());
-                    // Addresses and parts follow each other without a space.
-                    self.rest = self.rest.strip_prefix(' ').unwrap_or(self.rest);
-                }
-                self.rest = &self.rest[1..];
-                Value::List(list)
-            }
-            '"' => {
-                let mut bytes = Vec::new();
-                let mut chars = self.rest.char_indices().skip(1);
-                while let Some((at, c)) = chars.next() {
-                    match c {
-                        '"' => {
-                            self.rest = &self.rest[at + 1..];
-                            return Value::Bytes(bytes);
-                        }
-                        '\\' => {
-                            let (_, escaped) = chars.next().expect("a character");
-                            assert!(matches!(escaped, '"' | '\\'), "\\{escaped}");
-                            bytes.push(escaped as u8);
-                        }
-                        ' '..='~' => bytes.push(c as u8),
-                        _ => panic!("{c:?} in a quoted string"),
-                    }
-                }
-                panic!("unterminated: {}", self.rest)
-            }
-            '{' => {
-                let close = self.rest.find('}').expect("}");
-                let len: usize = self.rest[1..close].parse().expect("a length");
-                self.rest = &self.rest[close + 1..];
-                let literal = self.literals.next().expect("a literal");
-                assert_eq!(literal.len(), len);
-                Value::Bytes(literal)
-            }
-            _ => {
-                let end = self.rest.find([' ', ')', '(']).unwrap_or(self.rest.len());
-                let word = &self.rest[..end];
-                self.rest = &self.rest[end..];
-                assert!(!word.is_empty(), "no value: {}", self.rest);
-                match word {
-                    "NIL" => Value::Nil,
-                    word => Value::Word(word.to_owned()),
-                }
-            }
-        }
-    }
-}
 
 /// FETCHes `items` of a message and returns their values in the order asked for.
 fn fetch(client: &mut ImapClient, seq: usize, items: &[&str]) -> Vec<Value> {
     let answer = client.ok(&format!("FETCH {seq} ({})", items.join(" ")));
     assert_eq!(answer.len(), 1, "{seq} {items:?}");
-    let got = Reader::items(&answer[0]);
+    let got = answer[0].items();
     assert_eq!(got.len(), items.len(), "{items:?}");
     for ((name, _), item) in got.iter().zip(items) {
         let asked = item.replace(".PEEK", "");

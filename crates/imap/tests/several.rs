@@ -259,22 +259,20 @@ async fn listen(server: &Server, way: Way, compressed: bool, seed: u64) -> (Clie
     (client, mirror)
 }
 
-async fn everybody_agrees(way: Way, compressed: bool, seed: u64) {
-    let server = Setup::default().start().await;
-    let writers = [Client::login(&server).await, Client::login(&server).await];
-    let writing = async {
-        let [a, b] = writers;
-        tokio::join!(write(a, seed), write(b, seed ^ 0xffff));
-    };
-    let (_, (mut client, mut mirror)) =
-        tokio::join!(writing, listen(&server, way, compressed, seed + 1));
-    // All is written. What is told by the end of a NOOP is all there is.
+/// Two clients that write at once, to the end.
+async fn write_twice(server: &Server, seed: u64) {
+    let (a, b) = (Client::login(server).await, Client::login(server).await);
+    tokio::join!(write(a, seed), write(b, seed ^ 0xffff));
+}
+
+/// What a listener knows after a NOOP is what the mailbox holds; nothing is written meanwhile.
+async fn agrees(server: &Server, way: Way, (mut client, mut mirror): (Client, Mirror)) {
     mirror.told(&client.ok("NOOP").await);
-    let mut fresh = Client::login(&server).await;
+    let mut fresh = Client::login(server).await;
     let mut truth = Mirror::default();
     truth.told(&fresh.ok("EXAMINE INBOX").await);
     truth.told(&fresh.ok("UID FETCH 1:* (FLAGS)").await);
-    assert_eq!(mirror.0.len(), truth.0.len(), "{way:?}, seed {seed}");
+    assert_eq!(mirror.0.len(), truth.0.len(), "{way:?}");
     for (told, is) in mirror.0.iter().zip(&truth.0) {
         assert!(told.uid.is_none() || told.uid == is.uid, "{told:?} {is:?}");
         // STORE.SILENT of this client is not told to it.
@@ -313,7 +311,126 @@ async fn listeners_of_every_kind_are_told_everything_once() {
             Way::UidOnly,
         ] {
             eprintln!("{way:?}, seed {seed}");
-            everybody_agrees(way, seed == 77, seed).await;
+            let server = Setup::default().start().await;
+            let listening = listen(&server, way, seed == 77, seed + 1);
+            let ((), listener) = tokio::join!(write_twice(&server, seed), listening);
+            agrees(&server, way, listener).await;
         }
     }
+}
+
+#[tokio::test]
+async fn listeners_of_all_kinds_at_once_end_with_the_same_picture() {
+    for seed in [5, 91] {
+        eprintln!("seed {seed}");
+        let server = Setup::default().start().await;
+        let listen = |way, more| listen(&server, way, false, seed + more);
+        // They store flags as well, and each is told of the others'.
+        let ((), poll, delayed, notify, qresync, uid_only, second) = tokio::join!(
+            write_twice(&server, seed),
+            listen(Way::Poll, 1),
+            listen(Way::Delayed, 2),
+            listen(Way::Notify, 3),
+            listen(Way::Qresync, 4),
+            listen(Way::UidOnly, 5),
+            listen(Way::Qresync, 6),
+        );
+        for (way, listener) in [
+            (Way::Poll, poll),
+            (Way::Delayed, delayed),
+            (Way::Notify, notify),
+            (Way::Qresync, qresync),
+            (Way::UidOnly, uid_only),
+            (Way::Qresync, second),
+        ] {
+            agrees(&server, way, listener).await;
+        }
+    }
+}
+
+/// Selects and leaves INBOX until there are `all` messages; the uids it was shown as `\Recent`.
+async fn take_recent(mut client: Client, all: usize) -> Vec<u32> {
+    let mut taken = Vec::new();
+    let mut seen = 0;
+    while seen < all {
+        client.ok("SELECT INBOX").await;
+        let mut recent;
+        loop {
+            let lines = client.ok("UID SEARCH RECENT").await;
+            let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH"));
+            let found = found.expect("an answer").split_whitespace();
+            recent = found.map(|uid| uid.parse().expect("a uid")).collect();
+            // What came behind the answer is in the next one.
+            if !lines.iter().any(|line| line.ends_with(" EXISTS")) {
+                break;
+            }
+        }
+        taken.append(&mut recent);
+        let lines = client.ok("STATUS INBOX (MESSAGES)").await;
+        let count = after(&lines[0], "(MESSAGES ").and_then(|n| n.strip_suffix(')'));
+        seen = count.and_then(|n| n.parse().ok()).expect("a number");
+        client.ok("UNSELECT").await;
+    }
+    // What came last is taken now by whoever is first.
+    client.ok("SELECT INBOX").await;
+    let lines = client.ok("UID SEARCH RECENT").await;
+    let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH"));
+    let found = found.expect("an answer").split_whitespace();
+    taken.extend(found.map(|uid| uid.parse::<u32>().expect("a uid")));
+    taken
+}
+
+/// RFC 3501 2.3.2: `\Recent` means that "this session is the first session to have been notified".
+#[tokio::test]
+async fn recent_is_given_to_one_session_each() {
+    const MESSAGES: usize = 150;
+    let server = Setup::default().start().await;
+    let mut writer = Client::login(&server).await;
+    let writing = async {
+        for n in 0..MESSAGES {
+            let body = format!("Subject: {n}\r\n\r\nx\r\n");
+            let append = format!("APPEND INBOX {{{}+}}\r\n{body}", body.len());
+            writer.ok(&append).await;
+        }
+    };
+    let clients = [
+        Client::login(&server).await,
+        Client::login(&server).await,
+        Client::login(&server).await,
+    ];
+    let [a, b, c] = clients.map(|client| take_recent(client, MESSAGES));
+    let ((), a, b, c) = tokio::join!(writing, a, b, c);
+    let mut all = [a, b, c].concat();
+    all.sort_unstable();
+    let wanted: Vec<u32> = (1..=MESSAGES as u32).collect();
+    assert_eq!(all, wanted);
+}
+
+#[tokio::test]
+async fn flags_that_two_sessions_change_at_once_are_all_kept() {
+    let server = Setup::default().start().await;
+    let mut filler = Client::login(&server).await;
+    for _ in 0..20 {
+        filler.ok("APPEND INBOX {3+}\r\nx\r\n").await;
+    }
+    let store = async |which: &str| {
+        let mut client = Client::login(&server).await;
+        client.ok("SELECT INBOX").await;
+        for n in 1..=20 {
+            client.ok(&format!("STORE {n} +FLAGS ({which})")).await;
+            client
+                .ok(&format!("STORE {n} -FLAGS.SILENT (No{which})"))
+                .await;
+        }
+    };
+    tokio::join!(store("One"), store("Two"), store("Three"));
+    filler.ok("EXAMINE INBOX").await;
+    let lines = filler
+        .ok("SEARCH KEYWORD One KEYWORD Two KEYWORD Three")
+        .await;
+    let all: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
+    assert!(
+        lines.contains(&format!("* SEARCH {}", all.join(" "))),
+        "{lines:?}"
+    );
 }

@@ -287,8 +287,9 @@ impl<'a> Parser<'a> {
                 }
             };
             // A second word belongs to the domain only around a dot (RFC 5322 4.4).
+            let spaced = self.lex.pos() > before.pos() + text.len();
             let joins = words.last().is_none_or(|last: &Word<'a>| {
-                last.text.ends_with(b".") || text.starts_with(b".") || text.starts_with(b"[")
+                !spaced || last.text.ends_with(b".") || text.starts_with(b".")
             });
             if !joins {
                 self.lex = before;
@@ -354,16 +355,14 @@ fn one_line(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     Cow::Owned(words.collect::<Vec<_>>().join(&b' '))
 }
 
+/// Words that belong together; None when there is none. `""@host` has a local part, an empty one.
 fn joined(words: Vec<Word<'_>>) -> Option<Cow<'_, [u8]>> {
-    let mut all = Cow::Borrowed(&[][..]);
+    let mut words = words.into_iter();
+    let mut all = words.next()?.text;
     for word in words {
-        if all.is_empty() {
-            all = word.text;
-        } else {
-            all.to_mut().extend_from_slice(&word.text);
-        }
+        all.to_mut().extend_from_slice(&word.text);
     }
-    (!all.is_empty()).then_some(all)
+    Some(all)
 }
 
 fn comment_name(comment: Option<&[u8]>) -> Option<Cow<'_, [u8]>> {

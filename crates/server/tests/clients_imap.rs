@@ -201,7 +201,7 @@ fn offlineimap(home: &Path, server: &Server) {
          [Repository l]\ntype = Maildir\nlocalfolders = {0}/mail\n\
          [Repository r]\ntype = IMAP\nremotehost = 127.0.0.1\nremoteport = {1}\n\
          remoteuser = alice\nremotepass = {PASSWORD}\nssl = no\nstarttls = no\n\
-         auth_mechanisms = PLAIN, LOGIN\n",
+         auth_mechanisms = PLAIN, LOGIN\nusecompression = yes\n",
         home.display(),
         server.imap().port()
     );

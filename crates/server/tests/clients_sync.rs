@@ -10,7 +10,7 @@ use support::{
     BINARY, assert_same, deliver_all, fill, maildir, make_maildir, metric, verify, write_private,
 };
 use testkit::corpus::Corpus;
-use testkit::programs::{command, succeed};
+use testkit::programs::{command, library, succeed};
 use testkit::{ImapClient, PASSWORD, Server};
 
 fn imap(server: &Server, user: &str) -> ImapClient {
@@ -205,5 +205,59 @@ fn neomutt_keeps_its_header_cache_by_qresync() {
         metric(&server, qresync) > 0.0,
         "the second run used QRESYNC"
     );
+    verify(&server);
+}
+
+/// The value of the count of a command that went well.
+fn commands(server: &Server, name: &str) -> f64 {
+    let series = "gatepost_commands_total{command=\"@\",protocol=\"imap\",result=\"ok\"}";
+    metric(server, &series.replace('@', name))
+}
+
+#[test]
+fn imapflow_compresses_catches_up_by_qresync_and_idles() {
+    let server = Server::start(BINARY);
+    let mail = fill(&server, "alice", 41, 30);
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let extra = Corpus::new(42).next().unwrap();
+    std::fs::write(home.path().join("extra"), &extra).unwrap();
+    let script = home.path().join("imapflow.cjs");
+    std::fs::write(&script, include_str!("support/imapflow.cjs")).unwrap();
+    let imapflow = library("node_modules/imapflow").canonicalize().unwrap();
+    let mut node = command("node", home.path());
+    node.arg(&script).arg(imapflow);
+    succeed(node.args([&server.imap().port().to_string(), "out", "extra"]));
+    let read: Vec<_> = (0..mail.len())
+        .map(|number| std::fs::read(out.join(number.to_string())).unwrap())
+        .collect();
+    assert_same("read", &mail, &read);
+    let filed = [&mail[3..6], &[extra]].concat();
+    assert_same("filed", &filed, &imap(&server, "alice").bodies("Done"));
+    assert_eq!(commands(&server, "COMPRESS"), 3.0);
+    assert_eq!(commands(&server, "IDLE"), 1.0);
+    let qresync = "gatepost_sync_bytes_total{method=\"qresync\",protocol=\"imap\"}";
+    assert!(metric(&server, qresync) > 0.0);
+    verify(&server);
+}
+
+#[test]
+fn imapclient_files_mail_and_idles() {
+    let server = Server::start(BINARY);
+    fill(&server, "alice", 43, 30);
+    let home = tempfile::tempdir().unwrap();
+    let extra = Corpus::new(44).next().unwrap();
+    std::fs::write(home.path().join("extra"), &extra).unwrap();
+    let script = include_str!("support/imapclient.py");
+    std::fs::write(home.path().join("filing.py"), script).unwrap();
+    let mut python = command("python3", home.path());
+    python.env("PYTHONPATH", library("python").canonicalize().unwrap());
+    python.args(["filing.py", &server.imap().port().to_string(), "extra"]);
+    succeed(&mut python);
+    for name in ["SORT", "THREAD", "MOVE", "IDLE", "ID", "GETQUOTAROOT"] {
+        let used = commands(&server, name) + commands(&server, &format!("UID {name}"));
+        assert!(used > 0.0, "{name}");
+    }
     verify(&server);
 }

@@ -21,7 +21,7 @@ fn moved() -> (Dovecot, Server) {
     let dovecot = Dovecot::start(CONFIG, &users).unwrap();
     let server = Server::start(BINARY);
     for user in USERS {
-        let mut old = ImapClient::login(dovecot.imap(), user, PASSWORD);
+        let mut old = ImapClient::login_elsewhere(dovecot.imap(), user, PASSWORD);
         let mut new = ImapClient::login(server.imap(), user, PASSWORD);
         let mut messages = Corpus::messages(51, 30);
         messages.push(messages[3].clone());

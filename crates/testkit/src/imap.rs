@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::grammar::{self, literal_length};
 use crate::lines::Lines;
 
 /// A connection to an IMAP server. Every method panics, with the conversation's last line, when
@@ -11,6 +12,8 @@ use crate::lines::Lines;
 pub struct ImapClient {
     lines: Lines,
     tags: u32,
+    /// Whether imap-codec reads along.
+    checked: bool,
 }
 
 /// One response: its text with each literal left out after its `{n}`, and the literals.
@@ -23,12 +26,25 @@ pub struct Response {
 }
 
 impl ImapClient {
-    /// Connects and reads the greeting.
+    /// Connects and reads the greeting. Every response must be one by [`grammar::check`].
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
+        Self::open(address, true)
+    }
+
+    /// Connects to another server than ours, and logs in.
+    #[must_use]
+    pub fn login_elsewhere(address: SocketAddr, user: &str, password: &str) -> Self {
+        let mut client = Self::open(address, false);
+        client.ok(&format!("LOGIN {user} {password}"));
+        client
+    }
+
+    fn open(address: SocketAddr, checked: bool) -> Self {
         let mut client = Self {
             lines: Lines::connect(address),
             tags: 0,
+            checked,
         };
         let greeting = client.response().text;
         assert!(greeting.starts_with("* OK"), "greeting: {greeting}");
@@ -66,13 +82,22 @@ impl ImapClient {
 
     /// Reads up to the tagged response of `tag`.
     pub fn finish(&mut self, tag: &str) -> (Vec<Response>, String) {
+        self.try_finish(tag)
+            .unwrap_or_else(|error| panic!("no response: {error}"))
+    }
+
+    /// As [`ImapClient::finish`], of a server that may hang up.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    pub fn try_finish(&mut self, tag: &str) -> io::Result<(Vec<Response>, String)> {
         let mut untagged = Vec::new();
         loop {
-            let response = self.response();
+            let response = self.try_response()?;
             if let Some(rest) = response.text.strip_prefix(tag)
                 && let Some(rest) = rest.strip_prefix(' ')
             {
-                return (untagged, rest.to_owned());
+                return Ok((untagged, rest.to_owned()));
             }
             untagged.push(response);
         }
@@ -171,35 +196,24 @@ impl ImapClient {
             text: String::new(),
             literals: Vec::new(),
         };
+        let mut raw = Vec::new();
         loop {
             let line = self.lines.try_line()?;
             response.text.push_str(&String::from_utf8_lossy(&line));
+            raw.extend_from_slice(&line);
+            raw.extend_from_slice(b"\r\n");
             let Some(length) = literal_length(&line) else {
-                return Ok(response);
+                break;
             };
-            response.literals.push(self.lines.exactly(length));
+            let literal = self.lines.try_exactly(length)?;
+            raw.extend_from_slice(&literal);
+            response.literals.push(literal);
         }
-    }
-}
-
-fn literal_length(line: &[u8]) -> Option<usize> {
-    let rest = line.strip_suffix(b"}")?;
-    let open = rest.iter().rposition(|byte| *byte == b'{')?;
-    std::str::from_utf8(rest.get(open + 1..)?)
-        .ok()?
-        .parse()
-        .ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::literal_length;
-
-    #[test]
-    fn only_a_trailing_number_in_braces_is_a_literal() {
-        assert_eq!(literal_length(b"* 1 FETCH (BODY[] {12}"), Some(12));
-        assert_eq!(literal_length(b"* OK {12} there"), None);
-        assert_eq!(literal_length(b"* OK {x}"), None);
-        assert_eq!(literal_length(b"}"), None);
+        if self.checked
+            && let Err(wrong) = grammar::check(&raw)
+        {
+            panic!("{wrong}");
+        }
+        Ok(response)
     }
 }

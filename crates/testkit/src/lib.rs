@@ -4,6 +4,8 @@
 //! - [`Server`]: the `gatepost` binary on loopback, on a directory of its own, killed and restarted
 //!   at will.
 //! - [`ImapClient`], [`Pop3Client`], [`LmtpClient`]: blocking clients that show every byte.
+//! - [`grammar`]: imap-codec reads along.
+//! - [`Value`]: what a FETCH response holds.
 //! - [`Dovecot`]: Debian's, beside it.
 //! - [`Zlib`]: a connection that follows COMPRESS=DEFLATE by itself.
 //! - [`corpus`]: realistic messages from a seed; [`nasty`]: messages that break careless parsers.
@@ -15,6 +17,7 @@
 pub mod corpus;
 pub mod dialogue;
 mod dovecot;
+pub mod grammar;
 mod imap;
 mod lines;
 mod lmtp;
@@ -22,6 +25,7 @@ pub mod nasty;
 mod pop3;
 pub mod programs;
 mod server;
+mod value;
 mod zlib;
 
 pub use dovecot::Dovecot;
@@ -30,4 +34,5 @@ pub use lmtp::LmtpClient;
 pub use pop3::Pop3Client;
 pub use rustix::process::Signal;
 pub use server::{PASSWORD, Server, Settings};
+pub use value::Value;
 pub use zlib::Zlib;

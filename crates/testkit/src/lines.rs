@@ -75,12 +75,14 @@ impl Lines {
         String::from_utf8_lossy(&self.line()).into_owned()
     }
 
-    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
+    /// That many octets.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the server has closed; otherwise what the socket says.
+    pub(crate) fn try_exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
-        self.reader
-            .read_exact(&mut bytes)
-            .unwrap_or_else(|error| panic!("{count} bytes from the server: {error}"));
-        bytes
+        self.reader.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

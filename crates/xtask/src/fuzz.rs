@@ -59,19 +59,18 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// cargo-fuzz, which `cargo install cargo-fuzz` brings, with a nightly toolchain.
+/// cargo-fuzz, which `cargo install cargo-fuzz` brings: with a nightly toolchain where there is one,
+/// otherwise with this one, which is told to take the flags of a nightly.
 fn fuzz(target: &str, corpus: &Path, seconds: u32) -> Result<(), Stop> {
     let mut fuzz = Command::new("cargo");
-    // The toolchain that runs us would otherwise choose for its child.
-    fuzz.current_dir(workspace()).env_remove("RUSTUP_TOOLCHAIN");
-    fuzz.args([
-        "+nightly",
-        "fuzz",
-        "run",
-        "--fuzz-dir",
-        "crates/fuzz",
-        target,
-    ]);
+    fuzz.current_dir(workspace());
+    if has_nightly() {
+        // The toolchain that runs us would otherwise choose for its child.
+        fuzz.env_remove("RUSTUP_TOOLCHAIN").arg("+nightly");
+    } else {
+        fuzz.env("RUSTC_BOOTSTRAP", "1");
+    }
+    fuzz.args(["fuzz", "run", "--fuzz-dir", "crates/fuzz", target]);
     fuzz.arg(corpus).arg("--");
     fuzz.arg(format!("-max_total_time={seconds}"));
     fuzz.arg(format!("-timeout={SLOW}"));
@@ -81,6 +80,14 @@ fn fuzz(target: &str, corpus: &Path, seconds: u32) -> Result<(), Stop> {
         "-print_final_stats=1",
     ]);
     call(&mut fuzz)
+}
+
+fn has_nightly() -> bool {
+    let list = Command::new("rustup").args(["toolchain", "list"]).output();
+    list.is_ok_and(|list| {
+        let names = String::from_utf8_lossy(&list.stdout).into_owned();
+        names.lines().any(|name| name.starts_with("nightly"))
+    })
 }
 
 /// Writes the seeds into the corpus, beside what earlier runs found.

@@ -9,7 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::{BlobStore, Faults, MemoryBlobs, MemoryMeta, MetaStore};
+use testkit::Zlib;
 use testkit::dialogue::{Host, Script, Stream, run};
+use testkit::grammar::Checked;
 use types::{Flags, Keyword, MailboxName, Role};
 
 /// What a server is made of, before it is started.
@@ -195,7 +197,7 @@ impl Host for Server {
     async fn connect(&mut self, _session: &str) -> io::Result<Stream> {
         let stream = tokio::net::TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        Ok(Box::new(testkit::Zlib::new(stream)))
+        Ok(Box::new(Checked::new(Zlib::new(stream))))
     }
 
     async fn set_up(&mut self, verb: &str, args: &str, body: Option<&[u8]>) -> Result<(), String> {

@@ -120,6 +120,9 @@ fn malformed_addresses() {
         ),
         ("@b", "((NIL NIL \"MISSING_MAILBOX\" \"b\"))"),
         ("a@", "((NIL NIL \"a\" \"MISSING_DOMAIN\"))"),
+        // RFC 5322 3.2.4: a quoted string may be empty.
+        ("\"\"@b", "((NIL NIL \"\" \"b\"))"),
+        ("a@[1.2.3.4] [b]", "((NIL NIL \"a\" \"[1.2.3.4]\"))"),
         ("a@b@c, d@e", "((NIL NIL \"a\" \"b\")(NIL NIL \"d\" \"e\"))"),
         ("Joe <a@b", "((\"Joe\" NIL \"a\" \"b\"))"),
         ("Joe a@b", "((\"Joe\" NIL \"a\" \"b\"))"),

@@ -13,11 +13,20 @@ pub(crate) fn spam_assassin(step: usize, max: usize) -> Vec<Vec<u8>> {
         files.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "txt")));
     }
     files.sort();
+    assert!(files.len() > 6000, "only {} messages", files.len());
     let files = files.iter().step_by(step);
     let messages = files.map(|file| message(file)).filter(|m| !m.is_empty());
-    let messages: Vec<_> = messages.take(max).collect();
-    assert!(messages.len() > 900, "only {} messages", messages.len());
-    messages
+    messages.take(max).collect()
+}
+
+/// Every `step`-th message of the SpamAssassin corpus, or all of them with `ORACLE=all`, and all
+/// nasty ones that APPEND takes (RFC 3501 9: a literal holds no NUL).
+pub(crate) fn everything(step: usize) -> Vec<Vec<u8>> {
+    let all = std::env::var("ORACLE").is_ok_and(|which| which == "all");
+    let (step, max) = if all { (1, usize::MAX) } else { (step, 1100) };
+    let nasty = nasty::all().into_iter().map(|nasty| nasty.bytes);
+    let nasty = nasty.filter(|bytes| !bytes.is_empty() && !bytes.contains(&0));
+    nasty.chain(spam_assassin(step, max)).collect()
 }
 
 /// Without the line mbox puts before it, with CRLF.
@@ -68,11 +77,23 @@ pub(crate) fn dated(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<(String,
 pub(crate) fn is_sound(message: &[u8]) -> bool {
     let text = String::from_utf8_lossy(message);
     let header = text.split("\r\n\r\n").next().unwrap();
+    header.is_ascii() && dates(header).into_iter().all(is_sound_date)
+}
+
+/// Whether there is a date, and each keeps to RFC 5322 3.3.
+pub(crate) fn has_sound_date(message: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(message);
+    let header = text.split("\r\n\r\n").next().unwrap();
+    let dates = dates(header);
+    !dates.is_empty() && dates.into_iter().all(is_sound_date)
+}
+
+fn dates(header: &str) -> Vec<&str> {
     let dates = header.split("\r\n").filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("Date").then_some(value)
     });
-    header.is_ascii() && dates.into_iter().all(is_sound_date)
+    dates.collect()
 }
 
 /// `[day-name ","] 1*2DIGIT month-name 4DIGIT 2DIGIT ":" 2DIGIT ":" 2DIGIT ("+" / "-") 4DIGIT`

@@ -25,7 +25,7 @@ const CRITERIA: &[&str] = &[
 ];
 
 /// Half a character in each of two encoded words: Dovecot makes nothing of them, we a letter.
-const SPLIT_CHARACTER: &[u8] = b"Subject: =?utf-8?q?=C3?= =?utf-8?q?=A9?=";
+pub(crate) const SPLIT_CHARACTER: &[u8] = b"Subject: =?utf-8?q?=C3?= =?utf-8?q?=A9?=";
 
 /// A server of each kind with real and with nasty mail, and a search for what is sound in it: what
 /// each makes of broken headers is in `docs/decisions/0002-differences-from-dovecot.md`.

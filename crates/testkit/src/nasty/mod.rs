@@ -1,5 +1,7 @@
 //! Messages that break careless parsers. Every one must be stored and given back byte for byte.
 
+mod torture;
+
 /// A message and what is wrong with it.
 #[derive(Debug, Clone)]
 pub struct Nasty {
@@ -29,7 +31,7 @@ impl Nasty {
 pub fn all() -> Vec<Nasty> {
     let mut all = Vec::new();
     let mut add = |name, bytes: Vec<u8>| all.push(Nasty { name, bytes });
-    for (name, text) in SMALL {
+    for (name, text) in SMALL.iter().chain(torture::TEXTS) {
         add(name, text.to_vec());
     }
     add("line-of-100-kilobytes", line_of(100_000));
@@ -51,6 +53,10 @@ pub fn all() -> Vec<Nasty> {
         out.extend_from_slice(b"Subject: after them\r\n\r\nbody\r\n");
         out
     });
+    add("header-lines-of-a-megabyte", torture::long_lines());
+    for (name, depth) in [("multipart-99-deep", 99), ("multipart-101-deep", 101)] {
+        add(name, nested(depth, false));
+    }
     add("multipart-500-deep", nested(500, false));
     add("rfc822-200-deep", nested(200, true));
     add("multipart-of-5000-parts", {
