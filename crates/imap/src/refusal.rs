@@ -100,6 +100,7 @@ pub fn code_of(kind: MailErrorKind) -> Option<Code> {
         MailErrorKind::OverQuota => "OVERQUOTA",
         MailErrorKind::TooBig => "TOOBIG",
         MailErrorKind::NotAllowed => "CANNOT",
+        MailErrorKind::Denied => "NOPERM",
         MailErrorKind::Limit => "LIMIT",
         MailErrorKind::Invalid => "CLIENTBUG",
         MailErrorKind::Unavailable => "UNAVAILABLE",

@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::Setup;
+use common::{Setup, dialogue};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use storage::{Call, ErrorKind, FaultBlobs, Faults, MemoryBlobs};
 use testkit::ImapClient;
 use tokio::task::spawn_blocking;
 
@@ -247,4 +249,92 @@ async fn a_client_that_obeys_has_what_a_new_search_finds() {
         checked.unwrap_or_else(|error| panic!("seed {round}: {error}"));
     }
     assert_eq!(server.problems().await, Vec::<String>::new());
+}
+
+/// A server that counts and fails reads of messages as the faults say.
+fn with_faults(faults: &Faults) -> Setup {
+    Setup {
+        blobs: Arc::new(FaultBlobs::new(MemoryBlobs::new(), faults.clone())),
+        ..Setup::default()
+    }
+}
+
+#[tokio::test]
+async fn only_what_has_changed_is_looked_at_again() {
+    let faults = Faults::default();
+    let mut server = with_faults(&faults).start().await;
+    let begin = "! fill 300\n\
+        S: * OK {{.*}}\n\
+        C: a1 LOGIN alice secret\n\
+        S: a1 OK {{.*}}\n\
+        C: a2 SELECT INBOX\n\
+        S*: a2 OK {{.*}}\n\
+        C: c1 UID SEARCH RETURN (UPDATE COUNT) UNSEEN OR BODY \"Body 77\" TEXT Nebula\n\
+        S: * ESEARCH (TAG \"c1\") UID COUNT 1\n\
+        S: c1 OK searched\n\
+        C: c2 UID SORT RETURN (UPDATE COUNT) (SUBJECT) UTF-8 BODY Body\n\
+        S: * ESEARCH (TAG \"c2\") UID COUNT 300\n\
+        S: c2 OK sorted\n";
+    dialogue(&mut server, begin).await;
+    let all = faults.calls(Call::BlobGet);
+    let change = "! append INBOX\n\
+        | Subject: message 30\n\
+        |\n\
+        | Body nebula\n\
+        C: b1 STORE 77 +FLAGS.SILENT (\\Seen)\n\
+        S: * 301 EXISTS\n\
+        S: * {{\\d+}} RECENT\n\
+        S: * ESEARCH (TAG \"c1\") UID REMOVEFROM (0 77) ADDTO (0 301)\n\
+        S: * ESEARCH (TAG \"c2\") UID ADDTO (225 301)\n\
+        S: b1 OK stored\n";
+    dialogue(
+        &mut server,
+        &format!("{begin}{change}").replace("! fill 300\n", ""),
+    )
+    .await;
+    // The second time both searches have read all, and the changes what has changed: the new
+    // message twice, and the one with another flag once, as `UNSEEN` rules it out for the other.
+    let again = faults.calls(Call::BlobGet) - all;
+    assert!(all >= 300 && again <= all + 4, "{again} reads after {all}");
+}
+
+#[tokio::test]
+async fn a_context_that_cannot_be_followed_ends() {
+    let faults = Faults::default();
+    let mut server = with_faults(&faults).start().await;
+    faults.switch(false);
+    faults.fail_every(Call::BlobGet, ErrorKind::Unavailable);
+    server.faults = Some(faults);
+    dialogue(
+        &mut server,
+        "S: * OK {{.*}}\n\
+         C: a1 LOGIN alice secret\n\
+         S: a1 OK {{.*}}\n\
+         C: a2 SELECT INBOX\n\
+         S*: a2 OK {{.*}}\n\
+         C: c1 UID SEARCH RETURN (UPDATE COUNT) BODY hello\n\
+         S: * ESEARCH (TAG \"c1\") UID COUNT 0\n\
+         S: c1 OK searched\n\
+         C: c2 UID SEARCH RETURN (UPDATE COUNT) UNSEEN\n\
+         S: * ESEARCH (TAG \"c2\") UID COUNT 0\n\
+         S: c2 OK searched\n\
+         ! append INBOX\n\
+         ! break\n\
+         C: b1 NOOP\n\
+         S: * 1 EXISTS\n\
+         S: * 1 RECENT\n\
+         S: * NO [NOUPDATE \"c1\"] its results cannot be kept up to date any longer\n\
+         S: * ESEARCH (TAG \"c2\") UID ADDTO (0 1)\n\
+         S: b1 OK {{.*}}\n\
+         ! heal\n\
+         ! append INBOX\n\
+         C: b2 NOOP\n\
+         S: * 2 EXISTS\n\
+         S: * 2 RECENT\n\
+         S: * ESEARCH (TAG \"c2\") UID ADDTO (0 2)\n\
+         S: b2 OK {{.*}}\n\
+         C: b3 CANCELUPDATE \"c1\"\n\
+         S: b3 BAD no UPDATE has that tag\n",
+    )
+    .await;
 }

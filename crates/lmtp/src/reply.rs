@@ -80,6 +80,7 @@ impl Reply {
             | MailErrorKind::Corrupt
             | MailErrorKind::Exists
             | MailErrorKind::NotAllowed
+            | MailErrorKind::Denied
             | MailErrorKind::Invalid => Self::UNAVAILABLE,
         }
     }

@@ -37,7 +37,7 @@ impl Account {
     /// The same account, used on somebody's behalf: so are the mailboxes selected through it.
     #[must_use]
     pub fn acting_as(&self, actor: Arc<Actor>) -> Self {
-        Self(self.0.clone(), actor)
+        Self(self.0.clone(), actor, self.2)
     }
 
     /// On whose behalf this handle is used.

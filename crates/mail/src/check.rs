@@ -60,6 +60,7 @@ impl Account {
                 "annotations take {counted} bytes, {noted} are noted, or a mailbox is gone"
             ));
         }
+        check.problems.extend(self.0.check_acls().await?);
         let lost = self.0.lost_access_keys().await?;
         if lost > 0 {
             check.report(format!("{lost} access keys belong to no mailbox"));

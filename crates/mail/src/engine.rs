@@ -141,7 +141,7 @@ impl Mail {
                 AccountInner::open(self.clone(), id, quota).await
             })
             .await?;
-        Ok(Account(account.clone(), self.0.server.clone()))
+        Ok(Account(account.clone(), self.0.server.clone(), None))
     }
 
     /// Stores and parses the bytes of a message. Returns once they are on stable storage. `TooBig`.

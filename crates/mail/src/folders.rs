@@ -11,7 +11,7 @@ use crate::tree::{Folder, Tree};
 use crate::{Account, MailError, MailErrorKind, keys};
 use std::sync::Arc;
 use storage::{Batch, ErrorKind};
-use types::{MailboxId, MailboxName, Role, Uid, UidSet};
+use types::{MailboxId, MailboxName, Rights, Role, Uid, UidSet};
 
 /// Mailboxes one account can have.
 const MAX_MAILBOXES: usize = 20_000;
@@ -21,7 +21,7 @@ pub(crate) struct TreeEdit {
     pub(crate) batch: Batch,
     /// For mailboxes to be made.
     bulletin: Arc<Bulletin>,
-    tree: Tree,
+    pub(crate) tree: Tree,
     made: Vec<Arc<Mailbox>>,
     removed: Vec<Arc<Mailbox>>,
     /// Mailboxes whose records change.
@@ -81,6 +81,7 @@ impl TreeEdit {
             .put(keys::name(name), id.0.to_be_bytes().to_vec());
         self.batch.put(keys::mailbox(id), record.encode());
         self.tree.folders.insert(name.clone(), Folder { id, role });
+        self.inherit_acl(id, name);
         let bulletin = self.bulletin.clone();
         self.made.push(Mailbox::new(id, record, bulletin));
         Ok(id)
@@ -110,6 +111,7 @@ impl TreeEdit {
         self.batch.put(keys::tombstone(mailbox.id), &b""[..]);
         self.batch.put(keys::GARBAGE, &b""[..]);
         self.tree.folders.remove(name);
+        self.drop_acl(mailbox.id);
         self.removed.push(mailbox);
     }
 
@@ -256,7 +258,8 @@ impl AccountInner {
 }
 
 impl Account {
-    /// Makes a mailbox, and those above it that do not exist (RFC 9051 6.3.4). `Exists`, `Limit`.
+    /// Makes a mailbox, and those above it that do not exist (RFC 9051 6.3.4). Each may be used by
+    /// whom the mailbox above it may. `Exists`, `Limit`; `Denied` and `NotFound` for guests.
     pub async fn create(
         &self,
         name: &MailboxName,
@@ -265,6 +268,10 @@ impl Account {
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
+            account.require_create(self.2, name)?;
+            if role.is_some() {
+                self.owner_only()?;
+            }
             let mut edit = TreeEdit::new(account, &mut writer);
             let id = edit.make(&mut writer, name, role)?;
             edit.make_above(&mut writer, name)?;
@@ -277,7 +284,7 @@ impl Account {
     }
 
     /// Deletes a mailbox and its messages; those below it stay (RFC 9051 6.3.5). `NotFound`;
-    /// `NotAllowed` for INBOX.
+    /// `Denied`; `NotAllowed` for INBOX.
     pub async fn delete(&self, name: &MailboxName) -> Result<(), MailError> {
         // RFC 9051 6.3.5: it is an error to delete INBOX.
         if name.is_inbox() {
@@ -291,6 +298,8 @@ impl Account {
         for _ in 0..ATTEMPTS {
             let mut edit = TreeEdit::new(account, &mut writer);
             let mailbox = find(account, &edit.tree, name)?;
+            // RFC 4314 4: x on the mailbox.
+            self.require(mailbox.id, Rights::DELETE)?;
             mailbox.wait_settled().await?;
             account
                 .drop_annotations(mailbox.id, &mut edit.batch)
@@ -307,9 +316,10 @@ impl Account {
     }
 
     /// Renames a mailbox and all below it; INBOX keeps existing and gives its messages away
-    /// (RFC 9051 6.3.6). `NotFound`, `Exists`, `NotAllowed` into itself.
+    /// (RFC 9051 6.3.6). `NotFound`, `Exists`, `Denied`, `NotAllowed` into itself.
     pub async fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), MailError> {
         if from.is_inbox() {
+            self.owner_only()?;
             return self.empty_inbox_into(to).await;
         }
         if to.is_below(from) {
@@ -322,6 +332,7 @@ impl Account {
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             let mut edit = TreeEdit::new(account, &mut writer);
+            self.require_rename(&edit.tree, from, to)?;
             if edit.tree.folders.contains_key(to) {
                 return Err(MailError::new(
                     MailErrorKind::Exists,
@@ -364,6 +375,23 @@ impl Account {
         Err(contention())
     }
 
+    /// RFC 4314 4: RENAME takes x on the mailbox, and k on the one it is to lie under.
+    fn require_rename(
+        &self,
+        tree: &Tree,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<(), MailError> {
+        if self.2.is_none() {
+            return Ok(());
+        }
+        let folder = tree
+            .find(from)
+            .ok_or_else(|| MailError::not_found("no such mailbox"))?;
+        self.require(folder.id, Rights::DELETE)?;
+        self.0.require_create(self.2, to)
+    }
+
     async fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), MailError> {
         let target = self.create(to, None).await?;
         let inbox = find(&self.0, &self.tree(), &MailboxName::inbox())?;
@@ -375,7 +403,9 @@ impl Account {
     }
 
     /// Subscribes to a name, or takes the subscription back; both succeed when nothing changes.
+    /// `Denied` for guests: subscriptions are the owner's.
     pub async fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), MailError> {
+        self.owner_only()?;
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {

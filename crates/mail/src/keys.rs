@@ -227,6 +227,26 @@ pub(crate) fn annotation_name(key: &[u8]) -> Option<String> {
     annotation_parts(key).map(|(_, name)| name)
 }
 
+/// `l`: the access control list of a mailbox.
+pub(crate) fn acl(mailbox: MailboxId) -> Bytes {
+    with_id(b'l', mailbox.0, &[])
+}
+
+/// All access control lists.
+pub(crate) fn acls() -> Scan {
+    Scan::prefix(&b"l"[..], PAGE)
+}
+
+/// `o`: an account that shares mailboxes with this one.
+pub(crate) fn sharer(owner: AccountId) -> Bytes {
+    with_id(b'o', owner.0, &[])
+}
+
+/// All of those.
+pub(crate) fn sharers() -> Scan {
+    Scan::prefix(&b"o"[..], PAGE)
+}
+
 /// `C`: an app password.
 pub(crate) fn credential(id: CredentialId) -> Bytes {
     with_id(b'C', id.0, &[])

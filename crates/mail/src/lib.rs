@@ -13,9 +13,11 @@
 
 mod access;
 mod account;
+mod acl;
 mod actor;
 mod annotations;
 mod apply;
+mod between;
 mod bulletin;
 mod check;
 mod chunk;
@@ -34,6 +36,7 @@ mod keeping;
 mod keys;
 mod mailbox;
 mod messages;
+mod permitted;
 mod policy;
 mod quota;
 mod record;
@@ -48,6 +51,7 @@ mod uses;
 mod view;
 
 pub use account::Account;
+pub use acl::{Acl, Grantee, Identifier};
 pub use actor::Actor;
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
@@ -64,12 +68,13 @@ pub use facts::{Facts, Text, ThreadId};
 pub use journal::FlagChange;
 pub use mailbox::Summary;
 pub use messages::{Appended, Copied, MAX_APPENDED, NewMessage, Replaced};
+pub use permitted::Permitted;
 pub use policy::{Count, PolicyOf, Simulation};
 pub use quota::{Load, QuotaLimits, UNLIMITED, Usage};
 pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
-pub use tree::{Folder, Tree};
+pub use tree::{Folder, Tree, has_below};
 pub use uidls::{UniqueId, UniqueIds};
 pub use uses::LastUse;
 pub use view::{Changes, MAX_KEYWORDS, View};

@@ -128,7 +128,7 @@ impl Mailbox {
         self.tick();
     }
 
-    fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.version.send_modify(|v| *v += 1);
     }
 

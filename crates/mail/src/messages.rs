@@ -5,13 +5,14 @@ use crate::chunk::Hidden;
 use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
+use crate::permitted::Permitted;
 use crate::record::MailboxRecord;
 use crate::repeats::Once;
 use crate::threads::Threading;
 use crate::{Account, Ingested, Load, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
 use std::sync::Arc;
-use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Rights, Uid, UidSet, UidValidity};
 
 /// A message to append.
 #[derive(Clone, Debug)]
@@ -70,7 +71,8 @@ pub const MAX_APPENDED: usize = 48 << 20;
 
 impl Account {
     /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`,
-    /// `OverQuota`, `Limit`, `Invalid` for a prefix that is too long.
+    /// `OverQuota`, `Limit`, `Denied`, `Invalid` for a prefix that is too long. Flags that a guest
+    /// may not set are left out (RFC 4314 4).
     pub async fn append(
         &self,
         mailbox: MailboxId,
@@ -108,11 +110,15 @@ impl Account {
     async fn add(
         &self,
         mailbox: MailboxId,
-        messages: Vec<NewMessage>,
+        mut messages: Vec<NewMessage>,
         replaced: Option<(&Selected, Uid)>,
         once: Option<Once>,
     ) -> Result<Option<Replaced>, MailError> {
         check_sizes(&messages)?;
+        if let Some((from, _)) = replaced {
+            // RFC 8508 4.1: what STORE of \Deleted and EXPUNGE take, as MOVE.
+            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
+        }
         let account = &self.0;
         let more = Load {
             messages: messages.len() as u64,
@@ -121,6 +127,10 @@ impl Account {
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             let target = account.existing(mailbox)?;
+            let permitted = self.may_insert(mailbox)?;
+            for message in &mut messages {
+                permitted.keep(&mut message.flags, &mut message.keywords);
+            }
             let less = match replaced {
                 Some((from, uid)) => account.load_of(from, uid).await?,
                 None => Load::default(),
@@ -158,7 +168,8 @@ impl Account {
         Err(contention())
     }
 
-    /// Copies messages, all that still exist or none.
+    /// Copies messages, all that still exist or none, also from another account. Flags that a guest
+    /// may not set are left out (RFC 4314 4). `NotFound`, `OverQuota`, `Limit`, `Denied`.
     pub async fn copy(
         &self,
         from: &Selected,
@@ -168,7 +179,9 @@ impl Account {
         self.transfer(from, uids, to, Transfer::Copy).await
     }
 
-    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids.
+    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids. Between
+    /// accounts it takes two: after a crash in the middle the messages are in both. As
+    /// [`copy`](Self::copy).
     pub async fn move_messages(
         &self,
         from: &Selected,
@@ -176,6 +189,13 @@ impl Account {
         to: MailboxId,
     ) -> Result<Copied, MailError> {
         self.transfer(from, uids, to, Transfer::Move).await
+    }
+
+    /// Which flags messages that are put there may have. `Denied` or `NotFound` when none may be.
+    fn may_insert(&self, mailbox: MailboxId) -> Result<Permitted, MailError> {
+        // RFC 4314 4: APPEND and COPY take i.
+        self.require(mailbox, Rights::INSERT)?;
+        Ok(Permitted::of(self.rights(mailbox)))
     }
 
     async fn transfer(
@@ -186,10 +206,18 @@ impl Account {
         how: Transfer,
     ) -> Result<Copied, MailError> {
         let account = &self.0;
+        if how == Transfer::Move {
+            // RFC 6851 4.2: what STORE of \Deleted and EXPUNGE take.
+            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
+        }
+        if from.account_id() != account.id {
+            return self.transfer_between(from, uids, to, how).await;
+        }
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             from.mailbox().live()?;
             let target = account.existing(to)?;
+            let permitted = self.may_insert(to)?;
             account.load(from.mailbox()).await?;
             let mut tx = Transaction::new(account, &mut writer);
             let source = tx.view(from.mailbox())?;
@@ -215,7 +243,10 @@ impl Account {
                 // The edit was made before the view was there.
                 tx = Transaction::new(account, &mut writer);
             }
-            let rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            let mut rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            for NewRow { row, keywords } in &mut rows {
+                permitted.keep(&mut row.flags, keywords);
+            }
             let to_uids = rows.iter().map(|new| new.row.uid).collect();
             tx.change(&target, Change::Appended(rows))?;
             if how == Transfer::Move {

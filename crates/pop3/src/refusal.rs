@@ -121,6 +121,7 @@ impl From<MailError> for Refusal {
             | Kind::OverQuota
             | Kind::TooBig
             | Kind::NotAllowed
+            | Kind::Denied
             | Kind::Limit
             | Kind::Invalid => Self {
                 outcome: Outcome::Refused,

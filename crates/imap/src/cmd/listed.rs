@@ -2,17 +2,17 @@
 
 use crate::grammar::mailbox::RawName;
 use crate::grammar::{Emit, Names};
-use crate::session::Session;
+use crate::refusal::Refusal;
+use crate::session::{Roster, Session};
 use bytes::BytesMut;
-use mail::Tree;
+use mail::Account;
 use types::MailboxName;
 
 /// What one LIST response tells.
 pub(crate) struct Listed<'a> {
-    pub(crate) tree: &'a Tree,
+    pub(crate) roster: &'a Roster,
+    /// As the client knows it.
     pub(crate) name: &'a MailboxName,
-    /// What the client calls it, which is not always what its account does.
-    pub(crate) shown: &'a MailboxName,
     /// What there is none of is `\NonExistent`, as opposed to `\Noselect`, which is all that RFC
     /// 3501 knows.
     pub(crate) extended: bool,
@@ -26,11 +26,10 @@ pub(crate) struct Listed<'a> {
 
 impl<'a> Listed<'a> {
     /// Tells everything but other names.
-    pub(crate) fn new(tree: &'a Tree, name: &'a MailboxName) -> Self {
+    pub(crate) fn new(roster: &'a Roster, name: &'a MailboxName) -> Self {
         Self {
-            tree,
+            roster,
             name,
-            shown: name,
             extended: true,
             subscribed: true,
             child_info: "",
@@ -40,10 +39,10 @@ impl<'a> Listed<'a> {
 
     /// Writes it.
     pub(crate) fn write(&self, names: Names, out: &mut BytesMut) {
-        let Self { tree, name, .. } = *self;
-        let folder = tree.find(name);
+        let Self { roster, name, .. } = *self;
+        let member = roster.find(name);
         out.raw(b"* LIST (");
-        if folder.is_none() {
+        if member.is_none() {
             // RFC 5258 3.1: \NonExistent implies \Noselect.
             out.raw(match self.extended {
                 true => b"\\NonExistent ".as_slice(),
@@ -54,17 +53,17 @@ impl<'a> Listed<'a> {
         if !name.may_have_children() {
             out.raw(b"\\Noinferiors ");
         }
-        out.raw(match tree.has_children(name) {
+        out.raw(match roster.has_children(name) {
             true => b"\\HasChildren".as_slice(),
             false => b"\\HasNoChildren",
         });
-        if self.subscribed && tree.subscriptions.contains(name) {
+        if self.subscribed && roster.subscriptions().contains(name) {
             out.raw(b" \\Subscribed");
         }
-        if let Some(role) = folder.and_then(|folder| folder.role) {
+        if let Some(role) = member.and_then(|member| member.role) {
             out.raw(b" \\").text(role.name());
         }
-        out.raw(b") \"/\" ").mailbox(self.shown, names);
+        out.raw(b") \"/\" ").mailbox(name, names);
         match (self.child_info, self.old_name) {
             ("", None) => {}
             ("", Some(old)) => {
@@ -82,23 +81,26 @@ impl<'a> Listed<'a> {
 impl Session {
     /// RFC 9051 6.3.9.7: what a name became, when the client wrote it in another way than the
     /// server does: INBOX in small letters, or text that is not normalised.
-    pub(crate) fn tell_normalised(
+    ///
+    /// # Errors
+    /// The store.
+    pub(crate) async fn tell_normalised(
         &mut self,
         raw: &RawName,
-        tree: &Tree,
-        name: &MailboxName,
+        account: &Account,
         shown: &MailboxName,
-    ) {
+    ) -> Result<(), Refusal> {
         // Before RFC 9051 nobody expects this.
         if self.enabled.rev2
             && let Some(old) = &raw.old_name
         {
+            let roster = self.roster_with(account).await?;
             let listed = Listed {
-                shown,
                 old_name: Some(old),
-                ..Listed::new(tree, name)
+                ..Listed::new(&roster, shown)
             };
             listed.write(self.enabled.names(), self.wire.buffer());
         }
+        Ok(())
     }
 }

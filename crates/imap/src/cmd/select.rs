@@ -167,8 +167,8 @@ impl Run for Select {
         let Place {
             account: owner,
             id,
-            name,
             shown,
+            ..
         } = cx.place(&self.mailbox, Rights::READ).await?;
         if self.condstore {
             cx.enabled.condstore = true;
@@ -176,11 +176,10 @@ impl Run for Select {
         let mailbox = owner.select(id).await?;
         // RFC 9051 6.3.2: what LIST says of it.
         if cx.enabled.rev2 {
-            let tree = owner.tree();
+            let roster = cx.roster_with(&owner).await?;
             let listed = Listed {
-                shown: &shown,
                 old_name: self.mailbox.old_name.as_deref(),
-                ..Listed::new(&tree, &name)
+                ..Listed::new(&roster, &shown)
             };
             listed.write(cx.enabled.names(), cx.wire.buffer());
         }
@@ -191,7 +190,8 @@ impl Run for Select {
         if let Some(resync) = self.qresync {
             catch_up(resync, cx).await?;
         }
-        match self.read_only {
+        // RFC 4314 5.2: also when nothing that all see may be changed.
+        match cx.state.selection()?.is_read_only() {
             true => Done::with(Code::Word("READ-ONLY"), "mailbox open, read-only"),
             false => Done::with(Code::Word("READ-WRITE"), "mailbox open"),
         }

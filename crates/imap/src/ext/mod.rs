@@ -1,5 +1,6 @@
 //! Extensions with commands of their own, one per file, each with its row.
 
+pub(crate) mod acl;
 pub(crate) mod appendlimit;
 pub(crate) mod comparator;
 pub(crate) mod compress;

@@ -8,7 +8,7 @@ use crate::cmd::search::{self, Answer, Criteria, Finder, Options, Results, forge
 use crate::ext::context::{self, Begun, Source, Update};
 use crate::ext::notify::Filter;
 use crate::grammar::mailbox::RawName;
-use crate::session::{Place, Site};
+use crate::session::{Place, Roster};
 use crate::view::Selection;
 use mail::MailErrorKind;
 use std::collections::BTreeSet;
@@ -99,7 +99,7 @@ impl Run for Esearch {
         } = *self;
         let update = options.take_update();
         check(&sources, &options, update.as_ref(), cx)?;
-        let finder = criteria.ready(cx).await;
+        let finder = criteria.ready(Options::scores(Some(&options)), cx).await;
         forget_if_refused(Some(&options), &finder, cx);
         let mut finder = finder?;
         let targets = Targets::find(&sources, cx).await?;
@@ -146,7 +146,10 @@ impl Targets {
     /// RFC 7377 2.2: mailboxes that are not there, or that the client may not read, are ignored.
     async fn find(sources: &[Filter], cx: &Session) -> Result<Self, Refusal> {
         let mut targets = Self::default();
-        let tree = cx.state.account()?.tree();
+        let roster = match sources.iter().any(Filter::reaches_others) {
+            true => cx.roster().await?,
+            false => Roster::of(cx.state.account()?),
+        };
         for filter in sources {
             match filter {
                 Filter::Selected { .. } => targets.selected = true,
@@ -155,22 +158,16 @@ impl Targets {
                         targets.add(name, Rights::READ, cx).await?;
                     }
                 }
-                Filter::Subtree(tops) => {
+                Filter::Subtree(tops) | Filter::SubtreeOne(tops) => {
                     for top in tops {
-                        targets.add_below(top, false, cx).await?;
+                        targets.add(top, Rights::READ, cx).await?;
                     }
-                }
-                Filter::SubtreeOne(tops) => {
-                    for top in tops {
-                        targets.add_below(top, true, cx).await?;
+                    for name in roster.names().filter(|name| filter.covers(name, &roster)) {
+                        targets.add(name, FOUND, cx).await?;
                     }
                 }
                 Filter::Personal | Filter::Subscribed => {
-                    for name in tree
-                        .folders
-                        .keys()
-                        .filter(|name| filter.covers(name, &tree))
-                    {
+                    for name in roster.names().filter(|name| filter.covers(name, &roster)) {
                         targets.add(name, FOUND, cx).await?;
                     }
                 }
@@ -203,34 +200,6 @@ impl Targets {
                 self.selected = true;
             }
             _ => self.others.push(place),
-        }
-        Ok(())
-    }
-
-    /// A mailbox and those below it, or right below it.
-    async fn add_below(
-        &mut self,
-        top: &MailboxName,
-        right_below: bool,
-        cx: &Session,
-    ) -> Result<(), Refusal> {
-        let Some(site) = ignored(cx.site(&RawName::of(Ok(top.clone()))).await)? else {
-            return Ok(());
-        };
-        let Site {
-            account,
-            name: top,
-            shown,
-        } = site;
-        for name in account.tree().folders.keys() {
-            let is_meant = match right_below {
-                true => name.parent().as_ref() == Some(&top),
-                false => name.is_below(&top),
-            };
-            if let (true, Some(shown)) = (is_meant || *name == top, name.rebase(&top, &shown)) {
-                let rights = if is_meant { FOUND } else { Rights::READ };
-                self.add(&shown, rights, cx).await?;
-            }
         }
         Ok(())
     }
@@ -282,8 +251,9 @@ async fn search_selected(
     forget_if_refused(Some(options), &results, cx);
     let results = results?;
     let selection = cx.state.selection()?;
-    let id = selection.mailbox().id();
-    let name = selection.owner().name_of(id);
+    let (owner, id) = (selection.owner().clone(), selection.mailbox().id());
+    let name = cx.name_of(&owner, id).await?;
+    let selection = cx.state.selection()?;
     let source = Source {
         name: name.ok_or(Refusal::Bye("the selected mailbox was deleted"))?,
         uid_validity: selection.told().uid_validity(),
@@ -304,6 +274,7 @@ async fn answer(
 ) -> Result<(), Refusal> {
     let answer = Answer {
         found: &results.messages,
+        scores: &results.scores,
         uid: true,
         modseq: finder.asks_modseq(),
         source: Some(source),

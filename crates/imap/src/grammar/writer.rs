@@ -1,5 +1,6 @@
 //! Values in their wire form, appended to whatever buffer the connection writes from.
 
+use super::cursor::is_astring_char;
 use super::dates;
 use super::mailbox::Names;
 use mail::View;
@@ -54,6 +55,18 @@ pub trait Emit {
             rest = tail;
         }
         self.raw(rest).raw(b"\"")
+    }
+
+    /// `astring`: without quotes if it can be, for what clients do not expect quotes around.
+    fn astring(&mut self, bytes: &[u8]) -> &mut Self {
+        let is_atom = !bytes.is_empty()
+            && bytes.iter().all(|&c| is_astring_char(c))
+            && !bytes.eq_ignore_ascii_case(b"NIL");
+        if is_atom {
+            self.raw(bytes)
+        } else {
+            self.string(bytes)
+        }
     }
 
     /// `nstring`.
@@ -157,12 +170,12 @@ pub trait Emit {
     }
 
     /// A parenthesised list: all system flags and the keywords.
-    fn all_flags(&mut self, keywords: &[Keyword], extra: &str) -> &mut Self {
+    fn all_flags(&mut self, keywords: &[Keyword]) -> &mut Self {
         self.raw(b"(\\Answered \\Flagged \\Deleted \\Seen \\Draft");
         for keyword in keywords {
             self.raw(b" ").text(keyword.as_str());
         }
-        self.text(extra).raw(b")")
+        self.raw(b")")
     }
 }
 
@@ -238,6 +251,15 @@ mod tests {
         assert_eq!(written(|o| o.string("\u{e4}".as_bytes())), "{2}\r\n\u{e4}");
         assert_eq!(written(|o| o.string(b"a\"\\b")), "\"a\\\"\\\\b\"");
         assert_eq!(written(|o| o.nstring(None)), "NIL");
+        for (text, want) in [
+            ("bob@x.org", "bob@x.org"),
+            ("nil", "\"nil\""),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("\u{e4}", "{2}\r\n\u{e4}"),
+        ] {
+            assert_eq!(written(|o| o.astring(text.as_bytes())), want);
+        }
     }
 
     #[test]

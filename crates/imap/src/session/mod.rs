@@ -3,10 +3,13 @@
 
 mod place;
 mod read;
+mod roster;
 mod source;
 mod tell;
 
-pub use place::{Place, Site};
+pub(crate) use place::is_for_others;
+pub use place::{OTHER_USERS, Place, Site};
+pub use roster::{Member, Roster};
 pub(crate) use source::{Found, Source};
 
 use crate::cmd::append::Intake;

@@ -202,10 +202,12 @@ impl Session {
             }));
         }
         if let State::Selected(_, selection) = &self.state
-            && selection.is_read_only()
-            && spec.effects.contains(Effects::WRITES)
+            && spec.states == States::SELECTED
         {
-            return Err(Refusal::no(Code::CANNOT, "the mailbox is open read-only"));
+            selection.check_access()?;
+            if selection.is_read_only() && spec.effects.contains(Effects::WRITES) {
+                return Err(Refusal::no(Code::CANNOT, "the mailbox is open read-only"));
+            }
         }
         Ok((spec, uid))
     }

@@ -18,7 +18,7 @@ use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
-use types::{AccountId, Flags, MailboxId, Uid, UidSet};
+use types::{AccountId, Flags, MailboxId, Rights, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
@@ -93,7 +93,9 @@ pub struct Selection {
     told: Arc<View>,
     /// Messages that are `\Recent` in this session.
     recent: UidSet,
-    read_only: bool,
+    examined: bool,
+    /// What the client could do with it when it was told so last.
+    told_rights: Rights,
     /// How many of the mailbox's keywords the client has been told about.
     told_keywords: usize,
     changed: watch::Receiver<u64>,
@@ -113,16 +115,18 @@ pub struct Selection {
 
 impl Selection {
     /// Over a mailbox of `owner` just opened.
-    pub fn new(owner: Account, mailbox: Selected, read_only: bool) -> Self {
+    pub fn new(owner: Account, mailbox: Selected, examined: bool) -> Self {
         let changed = mailbox.watch();
         let told = mailbox.view();
         let told_keywords = told.keywords().len();
+        let mailbox_rights = mailbox.rights();
         let mut this = Self {
             owner,
             mailbox,
             told,
             recent: UidSet::new(),
-            read_only,
+            examined,
+            told_rights: mailbox_rights,
             told_keywords,
             changed,
             own: Own::default(),
@@ -160,9 +164,31 @@ impl Selection {
         seen.is_some_and(|seen| seen != resets)
     }
 
-    /// Whether it was opened by EXAMINE.
+    /// Whether it was opened by EXAMINE, or the client may change nothing that all see (RFC 4314
+    /// 5.2).
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        let changes = Rights::INSERT
+            .and(Rights::EXPUNGE)
+            .and(Rights::SEEN)
+            .and(Rights::WRITE)
+            .and(Rights::DELETE_MESSAGES);
+        self.examined || !self.mailbox.rights().any(changes)
+    }
+
+    /// RFC 4314 5.1.1: who may not read it any more gets no answer from it.
+    ///
+    /// # Errors
+    /// BYE.
+    pub fn check_access(&self) -> Result<(), Refusal> {
+        if self.mailbox.is_gone() {
+            return Err(Refusal::Bye("the selected mailbox was deleted"));
+        }
+        match self.mailbox.rights().contains(Rights::READ) {
+            true => Ok(()),
+            false => Err(Refusal::Bye(
+                "the selected mailbox is not shared with you any more",
+            )),
+        }
     }
 
     /// What the client has been told about.
@@ -410,9 +436,10 @@ impl Selection {
         )
     }
 
-    /// RFC 3501 2.3.2: new messages are recent in the first session that is told of them.
+    /// RFC 3501 2.3.2: new messages are recent in the first session that is told of them. A guest's
+    /// does not count: they stay recent for the owner.
     fn claim_recent(&mut self) {
-        let first = match self.read_only {
+        let first = match self.is_read_only() || self.owner.guest().is_some() {
             true => self.mailbox.peek_recent(),
             false => self.mailbox.claim_recent(),
         };

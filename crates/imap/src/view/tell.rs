@@ -5,10 +5,10 @@ use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::Enabled;
 use bytes::BytesMut;
-use mail::{FlagChange, Row, View};
+use mail::{FlagChange, Permitted, Row, View};
 use net::Wire;
 use std::sync::Arc;
-use types::{FlagOp, Flags, Uid, UidSet};
+use types::{FlagOp, Flags, Rights, Uid, UidSet};
 
 /// What the client's own command did, for the [`Selection::sync`] after it.
 #[derive(Default)]
@@ -51,14 +51,24 @@ impl Selection {
 
     /// FLAGS and PERMANENTFLAGS (RFC 9051 7.3.5, 7.1).
     pub fn write_flag_lists(&self, view: &View, out: &mut BytesMut) {
-        out.raw(b"* FLAGS ").all_flags(view.keywords(), "").crlf();
+        out.raw(b"* FLAGS ").all_flags(view.keywords()).crlf();
         out.raw(b"* OK [PERMANENTFLAGS ");
-        match (self.read_only, view.keywords().len() < mail::MAX_KEYWORDS) {
-            (true, _) => out.raw(b"()"),
-            (false, true) => out.all_flags(view.keywords(), " \\*"),
-            (false, false) => out.all_flags(view.keywords(), ""),
+        // RFC 4314 5.1.1: those that the client's rights let it change.
+        let permitted = match self.is_read_only() {
+            true => Permitted::of(Rights::NONE),
+            false => Permitted::of(self.mailbox.rights()),
         };
-        out.raw(b"] Flags that can be kept\r\n");
+        let mut words: Vec<&str> = Flags::NAMES
+            .iter()
+            .filter(|(flag, _)| permitted.flags.contains(*flag))
+            .map(|(_, name)| *name)
+            .collect();
+        if permitted.keywords {
+            words.extend(view.keywords().iter().map(types::Keyword::as_str));
+            words.extend((view.keywords().len() < mail::MAX_KEYWORDS).then_some("\\*"));
+        }
+        out.raw(b"(").text(&words.join(" "));
+        out.raw(b")] Flags that can be kept\r\n");
     }
 
     /// After STORE, or a FETCH that has told the flags itself: all of `uids` carry `change`.
@@ -117,8 +127,11 @@ impl Selection {
     ) -> Result<(), Refusal> {
         let own = std::mem::take(&mut self.own);
         let interest = self.interest;
-        if self.mailbox.is_gone() {
-            return Err(Refusal::Bye("the selected mailbox was deleted"));
+        self.check_access()?;
+        let rights = self.mailbox.rights();
+        if std::mem::replace(&mut self.told_rights, rights) != rights {
+            // RFC 4314 5.1.1: SHOULD, when they have changed.
+            self.write_flag_lists(&self.told, wire.buffer());
         }
         // Nothing can be told before a command: what changes meanwhile is not even looked at.
         // But REMOVEFROM can be.

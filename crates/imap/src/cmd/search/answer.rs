@@ -20,6 +20,7 @@ pub(crate) struct Options {
     save: bool,
     partial: Option<Page>,
     update: Option<Update>,
+    relevancy: bool,
 }
 
 impl Options {
@@ -57,6 +58,9 @@ impl Options {
                 }
             } else if c.eat_word(b"UPDATE") {
                 options.update = Some(Update::parse(c)?);
+            } else if c.eat_word(b"RELEVANCY") {
+                // RFC 6203 4.
+                options.relevancy = true;
             } else if c.eat_word(b"CONTEXT") {
                 // RFC 5267 4.2: a hint; nothing here needs one.
             } else {
@@ -85,6 +89,11 @@ impl Options {
         options.is_some_and(|options| options.save)
     }
 
+    /// Whether it is to be told how well messages match.
+    pub(crate) fn scores(options: Option<&Self>) -> bool {
+        options.is_some_and(|options| options.relevancy)
+    }
+
     /// What is to be kept up to date, for who does that.
     pub(crate) fn take_update(&mut self) -> Option<Update> {
         self.update.take()
@@ -92,7 +101,7 @@ impl Options {
 
     /// Whether anything is to be told.
     fn tells(&self) -> bool {
-        self.min || self.max || self.all || self.count || self.partial.is_some()
+        self.min || self.max || self.all || self.count || self.relevancy || self.partial.is_some()
     }
 }
 
@@ -100,6 +109,8 @@ impl Options {
 pub(crate) struct Answer<'a> {
     /// In the order of the mailbox, or that of a SORT.
     pub(crate) found: &'a [Found],
+    /// How well each of them matches, if that is wanted.
+    pub(crate) scores: &'a [u8],
     /// By uid, as opposed to sequence number.
     pub(crate) uid: bool,
     /// With the largest modification sequence (RFC 7162 3.1.6).
@@ -218,10 +229,24 @@ impl Answer<'_> {
         if options.count {
             out.raw(b" COUNT ").num(self.found.len() as u64);
         }
+        if options.relevancy {
+            self.relevancy(options, out);
+        }
         if let (true, Some(modseq)) = (self.modseq, self.modseq_of(options)) {
             out.raw(b" MODSEQ ").num(modseq.get());
         }
         out.crlf();
+    }
+
+    /// `"RELEVANCY" SP score-list`: of the page or, without one, of all.
+    fn relevancy(&self, options: &Options, out: &mut BytesMut) {
+        let page = options.partial.map(|page| page.of(self.scores.len()));
+        let scores = self.scores.get(page.unwrap_or(0..self.scores.len()));
+        out.raw(b" RELEVANCY (");
+        for (i, score) in scores.unwrap_or_default().iter().enumerate() {
+            out.raw(if i == 0 { b"" } else { b" " }).num(*score);
+        }
+        out.raw(b")");
     }
 
     fn ranges(&self, found: &[Found], out: &mut BytesMut) {

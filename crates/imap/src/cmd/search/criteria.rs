@@ -1,7 +1,7 @@
 //! What SEARCH, SORT and THREAD have in common: which messages are looked for.
 
 use super::key::Binding;
-use super::program::{self, Query};
+use super::program::{self, Program, Query};
 use super::scan::{Results, Scan};
 use super::{Code, Cursor, Parsed, Refusal, Session};
 use crate::ext::filters;
@@ -56,7 +56,7 @@ pub(crate) const BADCHARSET: Code =
 pub(crate) struct Criteria {
     uid: bool,
     charset: Charset,
-    query: Query,
+    program: Program,
 }
 
 impl Criteria {
@@ -65,23 +65,29 @@ impl Criteria {
         let charset = charset.map_or_else(Charset::default, Charset);
         Ok(Self {
             uid,
-            query: program::parse(c, &charset)?,
+            program: program::parse(c, &charset)?,
             charset,
         })
     }
 
-    /// Puts in what depends on the session.
+    /// Puts in what depends on the session. `scores`: how well messages match is wanted.
     ///
     /// # Errors
-    /// An unknown charset, a filter that is not there, the store.
-    pub(crate) async fn ready(self, cx: &mut Session) -> Result<Finder, Refusal> {
-        let query = filters::put_in(self.query, &self.charset, cx).await?;
+    /// BAD, when scores are wanted and nothing is fuzzy; an unknown charset, a filter that is not
+    /// there, the store.
+    pub(crate) async fn ready(self, scores: bool, cx: &mut Session) -> Result<Finder, Refusal> {
+        let program = filters::put_in(self.program, &self.charset, cx).await?;
+        // RFC 6203 4 and 6.
+        if scores && !program.fuzzy {
+            return Err(Refusal::bad("RELEVANCY needs FUZZY"));
+        }
         if !self.charset.is_known() {
             return Err(Refusal::no(BADCHARSET, "unknown charset"));
         }
         let finder = Finder {
             uid: self.uid,
-            query: Arc::new(query),
+            query: Arc::new(program.query),
+            scores,
             collation: cx.comparator.collation,
             now: now(),
         };
@@ -96,8 +102,12 @@ impl Criteria {
     ///
     /// # Errors
     /// Those of [`Self::ready`] and [`Finder::find`].
-    pub(crate) async fn find(self, cx: &mut Session) -> Result<(Finder, Results), Refusal> {
-        let mut finder = self.ready(cx).await?;
+    pub(crate) async fn find(
+        self,
+        scores: bool,
+        cx: &mut Session,
+    ) -> Result<(Finder, Results), Refusal> {
+        let mut finder = self.ready(scores, cx).await?;
         let results = finder.find(cx).await?;
         Ok((finder, results))
     }
@@ -113,6 +123,8 @@ fn now() -> i64 {
 pub(crate) struct Finder {
     uid: bool,
     query: Arc<Query>,
+    /// How well messages match is wanted.
+    scores: bool,
     collation: Collation,
     now: i64,
 }
@@ -158,7 +170,12 @@ impl Finder {
         };
         self.query_mut()?.bind(&to);
         let account = selection.owner().clone();
-        Ok(Scan::new(Arc::clone(&self.query), account, rows))
+        Ok(Scan::new(
+            Arc::clone(&self.query),
+            self.scores,
+            account,
+            rows,
+        ))
     }
 
     /// A search among the messages of the selected mailbox that have changed since the last one, as
@@ -186,7 +203,7 @@ impl Finder {
         }
         let account = selection.owner().clone();
         let rows = selection.rows_as_told(&affected);
-        let scan = Scan::new(Arc::clone(&self.query), account, rows);
+        let scan = Scan::new(Arc::clone(&self.query), self.scores, account, rows);
         Ok(Some((affected, scan)))
     }
 

@@ -1,5 +1,6 @@
 //! Keys that compare numbers: dates, ages and sizes.
 
+use super::fuzzy;
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Cursor, Parsed, SearchKey};
 use crate::grammar::dates::DAY;
@@ -85,12 +86,18 @@ pub(crate) fn day(
 ) -> Parsed<Box<dyn Key>> {
     c.sp()?;
     let than = c.date()?;
-    Ok(Box::new(Number { of, than, holds }))
+    Ok(Box::new(Number {
+        is_day: true,
+        of,
+        than,
+        holds,
+    }))
 }
 
 fn size(c: &mut Cursor<'_>, holds: fn(Ordering) -> bool) -> Parsed<Box<dyn Key>> {
     c.sp()?;
     Ok(Box::new(Number {
+        is_day: false,
         of: |row| i64::from(row.size),
         than: i64::from(c.number()?),
         holds,
@@ -116,6 +123,8 @@ fn age(c: &mut Cursor<'_>, side: Ordering) -> Parsed<Box<dyn Key>> {
 }
 
 struct Number {
+    /// A day, as opposed to a size.
+    is_day: bool,
     of: fn(&Row) -> i64,
     than: i64,
     holds: fn(Ordering) -> bool,
@@ -128,6 +137,13 @@ impl Key for Number {
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         Some((self.holds)((self.of)(m.row).cmp(&self.than)))
+    }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(match self.is_day {
+            true => fuzzy::day(Some(self.of), self.than, self.holds),
+            false => fuzzy::size(self.of, self.than, self.holds),
+        })
     }
 }
 
@@ -145,6 +161,10 @@ impl Key for Sent {
         // A message that does not say was not sent on any day.
         let day = m.email?.digest()?.sent_day();
         Some(day.is_some_and(|day| (self.holds)(i64::from(day).cmp(&self.day))))
+    }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(fuzzy::day(None, self.day, self.holds))
     }
 }
 

@@ -45,6 +45,22 @@ pub trait Key: Send + Sync {
         false
     }
 
+    /// The key that matches what is nearly right (RFC 6203); `None` when it is this one.
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        None
+    }
+
+    /// Whether it is such a key.
+    fn is_fuzzy(&self) -> bool {
+        false
+    }
+
+    /// How well a message that matches does so, 1 to 100; the inner `None` when the key has no say
+    /// in that, the outer one when it takes more than what is loaded.
+    fn score(&self, _m: &Candidate<'_>) -> Option<Option<u8>> {
+        Some(None)
+    }
+
     /// The stored search this key stands for (RFC 5466); it is put in place of it before anything
     /// else is asked.
     fn refers_to(&self) -> Option<&FilterName> {

@@ -5,6 +5,7 @@ mod answer;
 mod criteria;
 mod dates;
 mod flags;
+mod fuzzy;
 mod key;
 mod program;
 mod scan;
@@ -15,8 +16,9 @@ pub(crate) use answer::{Answer, Options};
 pub(crate) use criteria::Charset;
 pub(crate) use criteria::{BADCHARSET, Criteria, Finder};
 pub(crate) use dates::{WITHIN, day};
+pub(crate) use fuzzy::FUZZY;
 pub(crate) use key::{Candidate, Cost, Key};
-pub(crate) use program::{MAX_KEYS, Query, parse as parse_keys};
+pub(crate) use program::{MAX_KEYS, Program, Query, parse as parse_keys};
 pub(crate) use scan::{Found, Results};
 pub(crate) use sets::all;
 
@@ -106,11 +108,12 @@ impl Run for Search {
         let update = options.as_mut().and_then(Options::take_update);
         context::check_tag(update.as_ref(), cx)?;
         let options = options.as_ref();
-        let found = criteria.find(cx).await;
+        let found = criteria.find(Options::scores(options), cx).await;
         forget_if_refused(options, &found, cx);
         let (finder, results) = found?;
         let answer = Answer {
             found: &results.messages,
+            scores: &results.scores,
             uid: finder.is_uid(),
             modseq: finder.asks_modseq(),
             source: None,

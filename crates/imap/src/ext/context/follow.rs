@@ -2,7 +2,7 @@
 
 use super::order::{Order, Stretch};
 use super::{Context, Kept, MAX_SORTED, Sorting, write_noupdate};
-use crate::cmd::search::Found;
+use crate::cmd::search::{Found, Results};
 use crate::refusal::{Code, Refusal};
 use crate::session::Session;
 use crate::view::MAX_PENDING;
@@ -53,7 +53,8 @@ impl Context {
         let Some((looked_at, scan)) = self.finder.rescan(selection, changed)? else {
             return Ok(());
         };
-        let matching = scan.run().await?.messages;
+        let results = scan.run().await?;
+        let matching = &results.messages;
         let come = matching.iter().map(|found| found.uid);
         let come: UidSet = come.filter(|uid| !self.kept.contains(*uid)).collect();
         let (removed, added) = match &mut self.kept {
@@ -64,7 +65,7 @@ impl Context {
                 (super::unsorted(&gone), super::unsorted(&come))
             }
             Kept::Sorted(sorting, order) => {
-                put_in_order((sorting, order), &looked_at, &matching, cx).await?
+                put_in_order((sorting, order), &looked_at, &results, cx).await?
             }
         };
         if self.kept.is_too_much() {
@@ -98,12 +99,16 @@ impl Context {
 async fn put_in_order(
     (sorting, order): (&Sorting, &mut Order),
     looked_at: &UidSet,
-    matching: &[Found],
+    results: &Results,
     cx: &mut Session,
 ) -> Result<(Vec<Stretch>, Vec<Stretch>), Refusal> {
+    let matching = &results.messages;
     let may_be_elsewhere = |found: &&Found| sorting.can_move() || !order.contains(found.uid);
     let placed: Vec<Found> = matching.iter().filter(may_be_elsewhere).copied().collect();
-    let keys = sorting.keys(&placed, MAX_SORTED, cx).await?;
+    // Where scores count, all that match are placed anew.
+    let keys = sorting
+        .keys(&placed, &results.scores, MAX_SORTED, cx)
+        .await?;
     let mut keyed = keys.ok_or(Refusal::no(Code::Word("LIMIT"), "too many results"))?;
     keyed.retain(|(key, found)| !order.has(found.uid, key));
     let moved: UidSet = keyed.iter().map(|(_, found)| found.uid).collect();

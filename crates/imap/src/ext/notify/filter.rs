@@ -3,7 +3,7 @@
 use super::events::{self, Events};
 use crate::cmd::fetch::Item;
 use crate::grammar::{BadSyntax, Cursor, Parsed};
-use mail::Tree;
+use crate::session::{Roster, is_for_others};
 use std::collections::BTreeSet;
 use types::MailboxName;
 
@@ -14,7 +14,7 @@ pub(crate) enum Filter {
         /// Expunges wait for a command.
         delayed: bool,
     },
-    /// All.
+    /// All of the client's own.
     Personal,
     /// Those subscribed to.
     Subscribed,
@@ -52,11 +52,11 @@ impl Filter {
 
     /// Whether a mailbox is meant. Asked anew each time: mailboxes and subscriptions come and go
     /// (RFC 5465 6.4).
-    pub(crate) fn covers(&self, name: &MailboxName, tree: &Tree) -> bool {
+    pub(crate) fn covers(&self, name: &MailboxName, roster: &Roster) -> bool {
         match self {
             Self::Selected { .. } => false,
-            Self::Personal => true,
-            Self::Subscribed => tree.subscriptions.contains(name),
+            Self::Personal => roster.is_own(name),
+            Self::Subscribed => roster.subscriptions().contains(name),
             Self::Subtree(tops) => {
                 tops.contains(name) || name.ancestors().any(|above| tops.contains(&above))
             }
@@ -65,6 +65,25 @@ impl Filter {
             }
             Self::Mailboxes(names) => names.contains(name),
         }
+    }
+
+    /// Whether mailboxes of others may be meant.
+    pub(crate) fn reaches_others(&self) -> bool {
+        match self {
+            Self::Selected { .. } | Self::Personal => false,
+            Self::Subscribed => true,
+            Self::Subtree(names) | Self::SubtreeOne(names) | Self::Mailboxes(names) => {
+                names.iter().any(is_for_others)
+            }
+        }
+    }
+
+    /// Whether it names mailboxes.
+    pub(super) fn is_by_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Subtree(_) | Self::SubtreeOne(_) | Self::Mailboxes(_)
+        )
     }
 
     /// How many names it has.

@@ -11,7 +11,7 @@ use crate::ext::context::{self, Begun};
 use keys::Criterion;
 pub(super) use keys::sent_date;
 use mail::{Facts, Row};
-use order::{Column, Order, key};
+use order::{Column, Keyed, Order, key};
 use std::sync::Arc;
 use types::UidSet;
 
@@ -114,7 +114,11 @@ impl Run for Sort {
         let options = options.as_ref();
         let comparator = cx.comparator;
         let sorting = Sorting { by, comparator };
-        let found = sorting.find(search, update.is_some(), cx).await;
+        let wanted = Wanted {
+            scores: Options::scores(options) || sorting.needs_scores(),
+            keys: update.is_some(),
+        };
+        let found = sorting.find(search, wanted, cx).await;
         forget_if_refused(options, &found, cx);
         let Sorted {
             finder,
@@ -123,6 +127,7 @@ impl Run for Sort {
         } = found?;
         let answer = Answer {
             found: &results.messages,
+            scores: &results.scores,
             uid: finder.is_uid(),
             modseq: finder.asks_modseq(),
             source: None,
@@ -134,6 +139,13 @@ impl Run for Sort {
         }
         Done::ok("sorted")
     }
+}
+
+/// What else a SORT needs to know of what it finds.
+#[derive(Clone, Copy)]
+struct Wanted {
+    scores: bool,
+    keys: bool,
 }
 
 /// What was found, in order.
@@ -148,67 +160,92 @@ impl Sorting {
     async fn find(
         &self,
         search: Criteria,
-        with_keys: bool,
+        wanted: Wanted,
         cx: &mut Session,
     ) -> Result<Sorted, Refusal> {
-        let (finder, mut results) = search.find(cx).await?;
-        if with_keys {
+        let (finder, mut results) = search.find(wanted.scores, cx).await?;
+        let Results {
+            messages, scores, ..
+        } = &mut results;
+        let mut keyed = None;
+        if wanted.keys {
             let room = context::room(cx);
-            if let Some(mut keyed) = self.keys(&results.messages, room, cx).await? {
-                keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-                let (keys, messages) = keyed.into_iter().unzip();
-                results.messages = messages;
-                let keys = Some(keys);
-                return Ok(Sorted {
-                    finder,
-                    results,
-                    keys,
-                });
-            }
+            keyed = self.keys(messages, scores, room, cx).await?;
         }
-        results.messages = self.in_order(results.messages, cx).await?;
+        // In the order of the mailbox.
+        let scored: Vec<(Found, u8)> = messages.iter().copied().zip(scores.drain(..)).collect();
+        let keys = match keyed {
+            Some(keyed) => {
+                let keyed = order::by_key(keyed).await?;
+                let keys;
+                (keys, *messages) = keyed.into_iter().unzip();
+                Some(keys)
+            }
+            None => {
+                let found = std::mem::take(messages);
+                *messages = self.in_order(found, &scored, cx).await?;
+                None
+            }
+        };
+        let score = |found: &Found| {
+            let at = scored.binary_search_by_key(&found.seq, |(found, _)| found.seq);
+            at.ok()
+                .and_then(|at| scored.get(at))
+                .map(|(_, score)| *score)
+        };
+        *scores = messages.iter().filter_map(score).collect();
         Ok(Sorted {
             finder,
             results,
-            keys: None,
+            keys,
         })
     }
 
     /// Puts what was found, which is in the order of the mailbox, into this one.
-    async fn in_order(&self, found: Vec<Found>, cx: &mut Session) -> Result<Vec<Found>, Refusal> {
+    async fn in_order(
+        &self,
+        found: Vec<Found>,
+        scored: &[(Found, u8)],
+        cx: &mut Session,
+    ) -> Result<Vec<Found>, Refusal> {
         let mut columns: Vec<Column> = self
             .by
             .iter()
             .map(|by| Column::new(by, self.comparator))
             .collect();
+        let mut scores = scored.iter().map(|(_, score)| *score);
         each_message(&found, self.needs_facts(), cx, |row, facts| {
             let facts = facts.as_deref();
+            let score = scores.next().unwrap_or(0);
             columns
                 .iter_mut()
-                .for_each(|column| column.push(row, facts));
+                .for_each(|column| column.push(row, facts, score));
         })
         .await?;
         Order::new(columns).sort(found).await
     }
 
     /// What was found, in the order of the mailbox, with keys that order it as this does; `None`
-    /// when to keep them takes more than `room` octets.
+    /// when to keep them takes more than `room` octets. `scores`: how well it matches, if that is
+    /// known.
     ///
     /// # Errors
     /// The store.
     pub(crate) async fn keys(
         &self,
         found: &[Found],
+        scores: &[u8],
         room: usize,
         cx: &mut Session,
-    ) -> Result<Option<Vec<(Box<[u8]>, Found)>>, Refusal> {
+    ) -> Result<Option<Vec<Keyed>>, Refusal> {
         let mut keyed = Vec::new();
-        let (mut octets, mut rest) = (0, found.iter());
+        let scores = scores.iter().copied().chain(std::iter::repeat(0));
+        let (mut octets, mut rest) = (0, found.iter().zip(scores));
         each_message(found, self.needs_facts(), cx, |row, facts| {
-            let Some(found) = rest.next().filter(|_| octets <= room) else {
+            let Some((found, score)) = rest.next().filter(|_| octets <= room) else {
                 return;
             };
-            let key = key(&self.by, self.comparator, row, facts.as_deref());
+            let key = key(&self.by, self.comparator, row, facts.as_deref(), score);
             octets += context::weight(&key);
             keyed.push((key, *found));
         })
@@ -218,6 +255,10 @@ impl Sorting {
 
     fn needs_facts(&self) -> bool {
         self.by.iter().any(Criterion::needs_facts)
+    }
+
+    fn needs_scores(&self) -> bool {
+        self.by.iter().any(Criterion::needs_scores)
     }
 
     /// Whether a message can come to another place though nothing but its flags has changed.

@@ -22,6 +22,7 @@ enum Values {
     Row(fn(&Row) -> i64, Vec<i64>),
     Facts(fn(&Row, Option<&Facts>) -> i64, Vec<i64>),
     Text(Text, Texts),
+    Scores(Vec<i64>),
 }
 
 /// Texts, prepared for comparison.
@@ -39,6 +40,7 @@ impl Column {
             Source::Row(of) => Values::Row(of, Vec::new()),
             Source::Facts(of) => Values::Facts(of, Vec::new()),
             Source::Text(which) => Values::Text(which, Texts::new(comparator)),
+            Source::Score => Values::Scores(Vec::new()),
         };
         Self {
             values,
@@ -47,18 +49,19 @@ impl Column {
     }
 
     /// Adds the value of the next message.
-    pub(super) fn push(&mut self, row: &Row, facts: Option<&Facts>) {
+    pub(super) fn push(&mut self, row: &Row, facts: Option<&Facts>, score: u8) {
         match &mut self.values {
             Values::Row(of, numbers) => numbers.push(of(row)),
             Values::Facts(of, numbers) => numbers.push(of(row, facts)),
             // Without facts the message was expunged long ago.
             Values::Text(which, texts) => texts.push(facts.map_or("", |facts| facts.text(*which))),
+            Values::Scores(numbers) => numbers.push(best_first(score)),
         }
     }
 
     fn compare(&self, a: usize, b: usize) -> Ordering {
         let order = match &self.values {
-            Values::Row(_, numbers) | Values::Facts(_, numbers) => {
+            Values::Row(_, numbers) | Values::Facts(_, numbers) | Values::Scores(numbers) => {
                 numbers.get(a).cmp(&numbers.get(b))
             }
             Values::Text(_, texts) => texts.compare(a, b),
@@ -115,6 +118,7 @@ pub(super) fn key(
     comparator: Comparator,
     row: &Row,
     facts: Option<&Facts>,
+    score: u8,
 ) -> Box<[u8]> {
     let mut key = Vec::new();
     for by in by {
@@ -126,6 +130,7 @@ pub(super) fn key(
                 let text = facts.map_or("", |facts| facts.text(which));
                 put_text(text, comparator, &mut key);
             }
+            Source::Score => key.extend(ordered(best_first(score))),
         }
         if by.reverse {
             invert(&mut key, start);
@@ -133,6 +138,35 @@ pub(super) fn key(
     }
     key.extend(row.uid.get().to_be_bytes());
     key.into()
+}
+
+/// A message and what orders it.
+pub(crate) type Keyed = (Box<[u8]>, Found);
+
+/// Puts messages into the order of their keys.
+///
+/// # Errors
+/// When the server is stopping.
+pub(super) async fn by_key(mut keyed: Vec<Keyed>) -> Result<Vec<Keyed>, Refusal> {
+    let sort = |keyed: &mut Vec<Keyed>| keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    if keyed.len() < OFFLOAD {
+        sort(&mut keyed);
+        return Ok(keyed);
+    }
+    let sorted = tokio::task::spawn_blocking(move || {
+        sort(&mut keyed);
+        keyed
+    });
+    sorted.await.map_err(|_| stopping())
+}
+
+fn stopping() -> Refusal {
+    MailError::new(MailErrorKind::Unavailable, "sorting the messages failed").into()
+}
+
+/// RFC 6203 6: the highest score comes first.
+fn best_first(score: u8) -> i64 {
+    -i64::from(score)
 }
 
 /// Octets that are ordered like numbers.
@@ -182,9 +216,7 @@ impl Order {
             return Ok(self.sorted(&found));
         }
         let sorted = tokio::task::spawn_blocking(move || self.sorted(&found)).await;
-        sorted.map_err(|_| {
-            MailError::new(MailErrorKind::Unavailable, "sorting the messages failed").into()
-        })
+        sorted.map_err(|_| stopping())
     }
 
     fn sorted(&self, found: &[Found]) -> Vec<Found> {
@@ -266,6 +298,8 @@ mod tests {
             "(REVERSE ARRIVAL)",
             "(DATE)",
             "(REVERSE UID)",
+            "(RELEVANCY REVERSE SUBJECT)",
+            "(SIZE REVERSE RELEVANCY)",
         ] {
             let by = keys::parse(&mut Cursor::of(by.as_bytes())).unwrap();
             for inverted in [false, true] {
@@ -277,12 +311,19 @@ mod tests {
                     let mut columns: Vec<Column> =
                         by.iter().map(|by| Column::new(by, comparator)).collect();
                     for (row, facts) in &messages {
-                        columns.iter_mut().for_each(|c| c.push(row, Some(facts)));
+                        columns
+                            .iter_mut()
+                            .for_each(|c| c.push(row, Some(facts), (row.uid.get() % 7) as u8));
                     }
                     let places = Order::new(columns).places(messages.len());
                     let mut keyed: Vec<_> = messages
                         .iter()
-                        .map(|(row, facts)| (key(&by, comparator, row, Some(facts)), row.uid))
+                        .map(|(row, facts)| {
+                            (
+                                key(&by, comparator, row, Some(facts), (row.uid.get() % 7) as u8),
+                                row.uid,
+                            )
+                        })
                         .collect();
                     keyed.sort();
                     let by_key: Vec<Uid> = keyed.into_iter().map(|(_, uid)| uid).collect();
