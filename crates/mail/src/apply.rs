@@ -1,7 +1,7 @@
 //! How a change turns one view into the next: used alike by the writer, by replay and by other
 //! processes.
 
-use crate::chunk::{CHUNK, Chunk};
+use crate::chunk::{CHUNK, Chunk, Hidden};
 use crate::journal::{Change, FlagChange, NewRow};
 use crate::{MAX_KEYWORDS, MailError, MailErrorKind, View};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ impl View {
         for NewRow { row, keywords } in rows {
             let mut row = *row;
             row.modseq = modseq;
+            // As the journal has it: every message comes in visible, whatever it was elsewhere.
+            row.hidden = Hidden::NO;
             row.keywords = self.bits(keywords)?;
             if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
                 self.starts.push(self.messages);
