@@ -6,6 +6,7 @@
 //! connections with one password.
 #![forbid(unsafe_code)]
 
+mod app_password;
 mod cache;
 mod directory;
 mod passwd_file;
@@ -14,11 +15,13 @@ mod policy;
 pub mod sasl;
 mod scheme;
 mod secret;
+mod sessions;
 mod verify;
 
+pub use app_password::{AppPassword, AppPasswords, NewSecret};
 pub use directory::{Directory, DirectoryError, Entry};
 pub use passwd_file::{PasswdFile, Problem};
 pub use policy::CleartextPolicy;
 pub use scheme::{HashError, hash_password};
 pub use secret::Secret;
-pub use verify::{Auth, AuthError, Login, Options, Principal};
+pub use verify::{Auth, AuthError, Credential, Login, Options, Principal};

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use types::{CredentialId, Door};
 
+use crate::app_password::{AppPassword, AppPasswords, normal_form};
 use crate::cache::Cache;
 use crate::penalty::Penalties;
 use crate::scheme::{DUMMY, Stored};
-use crate::{Directory, Entry, Secret};
+use crate::sessions::Sessions;
+use crate::{Directory, DirectoryError, Entry, Secret};
 
 /// Longer names and passwords are nobody's: some schemes take time for every octet.
 const MAX_NAME: usize = 512;
@@ -26,6 +29,17 @@ pub struct Login {
     pub password: Secret,
     /// Where from, for the penalty after failures; `None` for local callers without an address.
     pub peer: Option<IpAddr>,
+    /// Where it is tried: app passwords are for certain doors.
+    pub door: Door,
+}
+
+/// By which secret somebody logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Its number in the account.
+    pub id: CredentialId,
+    /// What the owner calls it; empty for the account's password.
+    pub label: Arc<str>,
 }
 
 /// Who logged in.
@@ -35,6 +49,18 @@ pub struct Principal {
     pub account_name: String,
     /// The folder of a `user+Folder` login (DESIGN 5.6), as typed after the `+`; never empty.
     pub folder: Option<String>,
+    /// By which secret.
+    pub credential: Credential,
+}
+
+impl Credential {
+    /// The account's password.
+    pub fn password() -> Self {
+        Self {
+            id: CredentialId::PASSWORD,
+            label: Arc::from(""),
+        }
+    }
 }
 
 /// Why there is no principal.
@@ -89,6 +115,8 @@ impl Default for Options {
 /// Verifies logins against directories, in order; the first that knows the name decides.
 pub struct Auth {
     directories: Vec<Arc<dyn Directory>>,
+    app_passwords: Option<Arc<dyn AppPasswords>>,
+    sessions: Sessions,
     cache: Cache,
     penalties: Penalties,
     slots: Arc<Semaphore>,
@@ -103,12 +131,21 @@ impl Auth {
     pub fn new(directories: Vec<Arc<dyn Directory>>, options: Options) -> Self {
         Self {
             directories,
+            app_passwords: None,
+            sessions: Sessions::default(),
             cache: Cache::new(options.cache_ttl, options.cache_size),
             penalties: Penalties::new(options.failure_delay, options.max_failure_delay),
             slots: Arc::new(Semaphore::new(options.max_concurrent_hashes.max(1))),
             hashes: AtomicU64::new(0),
             template: Mutex::new(Arc::from(DUMMY)),
         }
+    }
+
+    /// Also takes the app passwords of those the directories know.
+    #[must_use]
+    pub fn with_app_passwords(mut self, app_passwords: Arc<dyn AppPasswords>) -> Self {
+        self.app_passwords = Some(app_passwords);
+        self
     }
 
     /// Checks a login. Takes as long for unknown names as for known ones, and longer for peers that
@@ -136,6 +173,32 @@ impl Auth {
         self.cache.invalidate(account_name);
     }
 
+    /// For a session that has just logged in: becomes `true` when it must end, because its
+    /// credential was revoked or its account removed. `Invalid` when that has happened already.
+    pub async fn watch(&self, principal: &Principal) -> Result<watch::Receiver<bool>, AuthError> {
+        let (name, id) = (&principal.account_name, principal.credential.id);
+        let watch = self.sessions.watch(name, id);
+        // Between the check and this moment it may have been revoked; from now on it is noticed.
+        let app_password = id != CredentialId::PASSWORD;
+        if app_password
+            && !self
+                .app_passwords_of(name)
+                .await?
+                .iter()
+                .any(|kept| kept.id == id)
+        {
+            return Err(AuthError::Invalid);
+        }
+        Ok(watch)
+    }
+
+    /// Ends the sessions that logged in by a credential of an account, or by any of them, and
+    /// forgets verified passwords. Call it once the credential is no longer kept.
+    pub fn revoke(&self, account_name: &str, credential: Option<CredentialId>) {
+        self.cache.invalidate(account_name);
+        self.sessions.end(account_name, credential);
+    }
+
     /// How many passwords were hashed since the start; the cache shows as a difference to logins.
     pub fn hashes_computed(&self) -> u64 {
         self.hashes.load(Ordering::Relaxed)
@@ -154,10 +217,19 @@ impl Auth {
             self.measure(&login.password).await?;
             return Err(AuthError::Invalid);
         };
+        // A user who cannot log in with a password cannot with an app password either: that is how
+        // a directory locks somebody out.
         let Some(stored) = entry.password else {
             self.measure(&login.password).await?;
             return Err(AuthError::Invalid);
         };
+        if let Some(credential) = self.app_password(&entry.account_name, login).await? {
+            return Ok(Principal {
+                account_name: entry.account_name,
+                folder,
+                credential,
+            });
+        }
         let stored: Arc<str> = Arc::from(stored);
         *self.template.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&stored);
         if self
@@ -167,10 +239,49 @@ impl Auth {
             Ok(Principal {
                 account_name: entry.account_name,
                 folder,
+                credential: Credential::password(),
             })
         } else {
             Err(AuthError::Invalid)
         }
+    }
+
+    /// The app password of `account` that was typed, if one was.
+    async fn app_password(
+        &self,
+        account: &str,
+        login: &Login,
+    ) -> Result<Option<Credential>, AuthError> {
+        if self.app_passwords.is_none() {
+            return Ok(None);
+        }
+        let Some(letters) = normal_form(login.password.expose()) else {
+            return Ok(None);
+        };
+        let kept = self.app_passwords_of(account).await?;
+        let Some(found) = kept.into_iter().find(|kept| kept.matches(&letters)) else {
+            return Ok(None);
+        };
+        if !found.doors.contains(login.door) {
+            tracing::warn!(account, credential = &*found.label, door = %login.door,
+                allowed = %found.doors, "app password used at the wrong door");
+            let text = format!("this app password is for {} only", found.doors);
+            return Err(AuthError::Refused(text));
+        }
+        Ok(Some(Credential {
+            id: found.id,
+            label: found.label,
+        }))
+    }
+
+    async fn app_passwords_of(&self, account: &str) -> Result<Vec<AppPassword>, AuthError> {
+        let Some(kept) = &self.app_passwords else {
+            return Ok(Vec::new());
+        };
+        kept.of(account).await.map_err(|error: DirectoryError| {
+            tracing::error!(%error, "app passwords unavailable");
+            unavailable()
+        })
     }
 
     /// Finds the user: by the exact name, then by what stands before a `+` (DESIGN 5.6).

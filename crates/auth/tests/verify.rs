@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use auth::{Auth, AuthError, Directory, DirectoryError, Entry, Login, Options, Principal, Secret};
+use auth::{
+    AppPassword, AppPasswords, Auth, AuthError, Credential, Directory, DirectoryError, Entry,
+    Login, NewSecret, Options, Principal, Secret,
+};
+use types::{CredentialId, Door, Doors};
 
 /// bcrypt of "secret" at the lowest cost: expensive enough to be cached, cheap enough to test.
 const SLOW: &str = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
@@ -71,6 +75,7 @@ fn login(name: &str, password: &str) -> Login {
         name: name.to_owned(),
         password: Secret::new(password),
         peer: None,
+        door: Door::Imap,
     }
 }
 
@@ -78,6 +83,7 @@ fn principal(name: &str, folder: Option<&str>) -> Result<Principal, AuthError> {
     Ok(Principal {
         account_name: name.to_owned(),
         folder: folder.map(ToOwned::to_owned),
+        credential: Credential::password(),
     })
 }
 
@@ -275,4 +281,93 @@ async fn a_failing_peer_waits_longer_each_time_and_a_succeeding_one_never() {
         waits.push(since.elapsed().as_millis() / 250);
     }
     assert_eq!(waits, [1, 2, 0, 4]);
+}
+
+/// App passwords of `ann`.
+#[derive(Default)]
+struct Devices(Mutex<Vec<AppPassword>>);
+
+#[async_trait]
+impl AppPasswords for Devices {
+    async fn of(&self, account_name: &str) -> Result<Vec<AppPassword>, DirectoryError> {
+        Ok(match account_name {
+            "ann" => self.0.lock().unwrap().clone(),
+            _ => Vec::new(),
+        })
+    }
+}
+
+fn by_app_password(id: u64, label: &str) -> Result<Principal, AuthError> {
+    Ok(Principal {
+        credential: Credential {
+            id: CredentialId(id),
+            label: Arc::from(label),
+        },
+        ..principal("ann", None)?
+    })
+}
+
+#[tokio::test]
+async fn an_app_password_opens_its_doors_until_it_is_revoked() {
+    let users = Users::of(&[("ann", SLOW), ("bob", SLOW)]);
+    users.set("eve", None);
+    let devices = Arc::new(Devices::default());
+    let auth = auth(&[&users]).with_app_passwords(devices.clone());
+    let secrets: Vec<NewSecret> = (0..2).map(|_| NewSecret::generate().unwrap()).collect();
+    let kept = |id: u64, label: &str, doors| AppPassword {
+        id: CredentialId(id),
+        label: Arc::from(label),
+        doors,
+        hash: secrets[id as usize - 1].hash.clone(),
+    };
+    let pop3 = Doors::default().with(Door::Pop3);
+    *devices.0.lock().unwrap() = vec![kept(1, "phone", Doors::READING), kept(2, "desk", pop3)];
+    let at = |door, secret: &str| Login {
+        door,
+        ..login("ann", secret)
+    };
+    let (phone, desk) = (secrets[0].shown.as_str(), secrets[1].shown.as_str());
+
+    for door in [Door::Imap, Door::Pop3] {
+        assert_eq!(
+            auth.verify(&at(door, phone)).await,
+            by_app_password(1, "phone")
+        );
+    }
+    assert_eq!(
+        auth.verify(&at(Door::Pop3, desk)).await,
+        by_app_password(2, "desk")
+    );
+    assert_eq!(
+        auth.verify(&at(Door::Imap, desk)).await,
+        Err(AuthError::Refused(
+            "this app password is for pop3 only".to_owned()
+        ))
+    );
+    assert_eq!(auth.hashes_computed(), 0, "the slow hash was spared");
+    // Nobody else's, and none of a user who is locked out.
+    for name in ["bob", "eve", "nobody"] {
+        assert_eq!(
+            auth.verify(&login(name, phone)).await,
+            Err(AuthError::Invalid)
+        );
+    }
+    assert_eq!(
+        auth.verify(&login("ann", "secret")).await,
+        principal("ann", None)
+    );
+
+    let (phone_user, desk_user) = (by_app_password(1, "phone"), by_app_password(2, "desk"));
+    let (on_phone, at_desk) = (phone_user.unwrap(), desk_user.unwrap());
+    let ended = auth.watch(&on_phone).await.unwrap();
+    let goes_on = auth.watch(&at_desk).await.unwrap();
+    devices.0.lock().unwrap().remove(0);
+    auth.revoke("ann", Some(CredentialId(1)));
+    assert!(*ended.borrow() && !*goes_on.borrow());
+    assert_eq!(
+        auth.verify(&login("ann", phone)).await,
+        Err(AuthError::Invalid)
+    );
+    // A session that logged in just before is told at once.
+    assert_eq!(auth.watch(&on_phone).await.unwrap_err(), AuthError::Invalid);
 }

@@ -1,7 +1,7 @@
 //! IMAP: whole sessions, and the parsers alone.
 
 use crate::world::{World, block_on};
-use imap::grammar::{Command, Cursor};
+use imap::grammar::{Command, Cursor, Names};
 use imap::{Counters, Deps, Imap, Limits, registry};
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ pub fn commands(data: &[u8]) {
         return;
     };
     let command = command(rest);
-    let _ = (spec.parse)(&mut Cursor::new(&command), which & 1 == 1).is_ok();
+    let _ = (spec.parse)(&mut Cursor::new(&command, Names::Utf7), which & 1 == 1).is_ok();
 }
 
 /// Sets of messages. What is read and written again is the same.
@@ -143,10 +143,11 @@ pub fn sets(data: &[u8]) {
 /// The keys and options of SEARCH, and of what is searched like it.
 pub fn search(data: &[u8]) {
     let command = command(data);
-    for name in [b"SEARCH".as_slice(), b"SORT", b"THREAD"] {
+    for name in [b"SEARCH".as_slice(), b"SORT", b"THREAD", b"ESEARCH"] {
         let spec = registry::find(name).expect("the command exists");
         for uid in [false, true] {
-            let _ = (spec.parse)(&mut Cursor::new(&command), uid).is_ok();
+            let mut cursor = Cursor::new(&command, Names::Utf7);
+            let _ = (spec.parse)(&mut cursor, uid).is_ok();
         }
     }
 }

@@ -58,8 +58,18 @@ pub struct Deps {
 pub struct Operators {
     /// Accounts that may set quota (RFC 9208 4.1.3) and annotations of the server (RFC 5464 3.3).
     pub administrators: Vec<String>,
+    /// Accounts of submission servers, which may fetch what was authorised for them (RFC 4467 3).
+    pub submitters: Vec<String>,
     /// How to reach them: a URI (RFC 5464 6.2.2).
     pub contact: Option<String>,
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Counters of what was done to messages.

@@ -44,6 +44,8 @@ pub enum Code {
     BadEvent(String),
     /// The stored search that is not there (RFC 5466 3.1).
     UndefinedFilter(String),
+    /// The tag of a search whose results will not be kept up to date (RFC 5267 4.3.1).
+    NoUpdate(String),
     /// METADATA with a word and a number of octets (RFC 5464 5).
     Metadata(&'static str, u64),
     /// What this server can, now (RFC 9051 7.1); the list without its first word.
@@ -82,6 +84,7 @@ impl Code {
             Self::MailboxId(id) => out.raw(b"MAILBOXID (").text(id).raw(b")"),
             Self::BadEvent(names) => out.raw(b"BADEVENT (").text(names).raw(b")"),
             Self::UndefinedFilter(name) => out.raw(b"UNDEFINED-FILTER ").text(name),
+            Self::NoUpdate(tag) => out.raw(b"NOUPDATE ").string(tag.as_bytes()),
             Self::Metadata(word, octets) => out.raw(b"METADATA ").text(word).raw(b" ").num(*octets),
             Self::Capability(list) => out.raw(b"CAPABILITY ").text(list),
         };
@@ -97,6 +100,7 @@ pub fn code_of(kind: MailErrorKind) -> Option<Code> {
         MailErrorKind::OverQuota => "OVERQUOTA",
         MailErrorKind::TooBig => "TOOBIG",
         MailErrorKind::NotAllowed => "CANNOT",
+        MailErrorKind::Denied => "NOPERM",
         MailErrorKind::Limit => "LIMIT",
         MailErrorKind::Invalid => "CLIENTBUG",
         MailErrorKind::Unavailable => "UNAVAILABLE",

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 /// All rows, in the order CAPABILITY lists them.
 pub static EXTENSIONS: &[&Extension] = &[
     &BASE,
+    &ext::rev2::EXTENSION,
     &LITERAL_PLUS,
     &SASL_IR,
     &ext::starttls::EXTENSION,
@@ -36,18 +37,24 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::uidonly::EXTENSION,
     &ext::uidbatches::EXTENSION,
     &search::WITHIN,
+    &search::FUZZY,
     &ext::filters::EXTENSION,
     &ext::comparator::EXTENSION,
     &ext::sort::EXTENSION,
     &ext::sort::DISPLAY,
     &ext::sort::ESORT,
     &ext::sort::CYRUS_KEYS,
+    &ext::multisearch::EXTENSION,
+    &ext::context::SEARCH,
+    &ext::context::SORT,
     &ext::thread::EXTENSION,
     &ext::thread::REFS,
     &ext::objectid::EXTENSION,
     &ext::preview::EXTENSION,
     &ext::savedate::EXTENSION,
     &ext::appendlimit::EXTENSION,
+    &ext::acl::EXTENSION,
+    &ext::acl::LIST_MYRIGHTS,
     &ext::quota::EXTENSION,
     &ext::metadata::EXTENSION,
     &ext::metadata::LIST_METADATA,
@@ -55,6 +62,8 @@ pub static EXTENSIONS: &[&Extension] = &[
     &ext::qresync::EXTENSION,
     &ext::compress::EXTENSION,
     &ext::notify::EXTENSION,
+    &ext::urlauth::EXTENSION,
+    &ext::urlauth::PARTIAL,
 ];
 
 /// RFC 3501.
@@ -108,6 +117,7 @@ static BASE: Extension = Extension {
 };
 
 /// RFC 7888: non-synchronising literals, read by the session.
+// RFC 7888 5: LITERAL- of RFC 9051 is the smaller half of this, and must not be announced too.
 static LITERAL_PLUS: Extension = Extension {
     rfc: "RFC 7888",
     file: "crates/imap/src/session/read.rs",

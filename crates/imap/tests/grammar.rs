@@ -1,6 +1,6 @@
 //! Every parser of the registry, fed with anything: it answers, and never panics.
 
-use imap::grammar::{Assembler, Bounds, Command, Cursor, Next};
+use imap::grammar::{Assembler, Bounds, Command, Cursor, Names, Next};
 use proptest::prelude::*;
 
 /// What commands are made of.
@@ -110,7 +110,7 @@ proptest! {
         let literals = vec!["abc".into(), "".into(), "a\0b".into()];
         let command = Command { text: text.into(), literals };
         for spec in imap::registry::commands() {
-            let mut cursor = Cursor::new(&command);
+            let mut cursor = Cursor::new(&command, Names::Utf7);
             let _ = (spec.parse)(&mut cursor, uid).is_ok();
         }
     }

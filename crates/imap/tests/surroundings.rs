@@ -99,7 +99,7 @@ async fn without_tls_starttls_is_not_offered() {
          C: a1 STARTTLS\n\
          S: a1 BAD TLS is not offered here\n\
          C: a2 CAPABILITY\n\
-         S: * CAPABILITY {{IMAP4rev1 AUTH=PLAIN AUTH=LOGIN LITERAL. SASL-IR ID .*}}\n\
+         S: * CAPABILITY {{IMAP4rev1 AUTH=PLAIN AUTH=LOGIN IMAP4rev2 LITERAL. SASL-IR ID .*}}\n\
          S: a2 OK {{.*}}\n",
     )
     .await;

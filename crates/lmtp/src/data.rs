@@ -7,6 +7,7 @@ use crate::deliver;
 use crate::envelope::{Chunks, Transaction};
 use crate::registry::Answer;
 use crate::reply::Reply;
+use crate::room::Room;
 use crate::session::{Session, Stop};
 
 /// Octets of a refused chunk we are ready to read and forget.
@@ -26,13 +27,16 @@ pub(crate) async fn data(session: &mut Session, _: &[u8]) -> Answer {
         return Ok(Some(Reply::NO_RECIPIENTS));
     }
     Reply::START_DATA.write(&mut session.wire);
-    let message = session.wire.dot_block(session.max_message()).await;
+    let (max, mut share) = (session.max_message(), session.front.room.share());
+    let has_room = |octets| share.grow_to(octets);
+    let message = session.wire.dot_block(max, has_room).await;
     let Some(transaction) = session.transaction.take() else {
         return Ok(Some(Reply::MAIL_FIRST));
     };
     match message {
         Ok(message) => deliver::deliver(session, transaction, message).await,
         Err(WireError::TooLarge) => for_each(session, &transaction, &Reply::TOO_BIG),
+        Err(WireError::NoRoom) => for_each(session, &transaction, &Reply::NO_ROOM),
         // Nothing was stored: a client that dies here leaves nothing.
         Err(error) => Err(Stop::Wire(error)),
     }
@@ -43,13 +47,14 @@ pub(crate) async fn bdat(session: &mut Session, arguments: &[u8]) -> Answer {
     let Some(chunk) = Chunk::parse(arguments) else {
         return Ok(Some(Reply::SYNTAX));
     };
-    let refused = match &session.transaction {
-        None => Some(Reply::MAIL_FIRST),
-        Some(transaction) => transaction.refuses(chunk.size, session.max_message()),
+    let max = session.max_message();
+    let admitted = match &mut session.transaction {
+        None => Err(Reply::MAIL_FIRST),
+        Some(transaction) => transaction.admit(chunk.size, max, &session.front.room),
     };
-    match refused {
-        Some(reply) => refuse_chunk(session, chunk, reply).await,
-        None => take_chunk(session, chunk).await,
+    match admitted {
+        Err(reply) => refuse_chunk(session, chunk, reply).await,
+        Ok(()) => take_chunk(session, chunk).await,
     }
 }
 
@@ -83,20 +88,23 @@ impl Chunk {
 }
 
 impl Transaction {
-    /// Why the next chunk cannot be taken.
-    fn refuses(&self, size: u64, max: usize) -> Option<Reply> {
+    /// Makes room for the next chunk, or says why it cannot be taken.
+    fn admit(&mut self, size: u64, max: usize, room: &Room) -> Result<(), Reply> {
         if self.recipients.is_empty() {
-            return Some(Reply::NO_RECIPIENTS);
+            return Err(Reply::NO_RECIPIENTS);
         }
-        let so_far = match &self.chunks {
-            Chunks::Failed => return Some(Reply::CHUNK_FAILED),
-            Chunks::None => 0,
-            Chunks::Open(chunks) => chunks.len() as u64,
+        if matches!(self.chunks, Chunks::None) {
+            self.chunks = Chunks::Open(BytesMut::new(), room.share());
+        }
+        let Chunks::Open(so_far, share) = &mut self.chunks else {
+            return Err(Reply::CHUNK_FAILED);
         };
-        let fits = so_far
-            .checked_add(size)
-            .is_some_and(|sum| sum <= max as u64);
-        (!fits).then_some(Reply::TOO_BIG)
+        let sum = usize::try_from(size)
+            .ok()
+            .and_then(|size| so_far.len().checked_add(size))
+            .filter(|sum| *sum <= max)
+            .ok_or(Reply::TOO_BIG)?;
+        share.grow_to(sum).then_some(()).ok_or(Reply::NO_ROOM)
     }
 }
 
@@ -122,14 +130,16 @@ async fn refuse_chunk(session: &mut Session, chunk: Chunk, reply: Reply) -> Answ
 async fn take_chunk(session: &mut Session, chunk: Chunk) -> Answer {
     let size = usize::try_from(chunk.size).map_err(|_| Stop::Close(Reply::TOO_BIG))?;
     let octets = session.wire.exact(size).await?;
+    let Some(mut transaction) = session.transaction.take() else {
+        return Ok(Some(Reply::MAIL_FIRST));
+    };
+    let Chunks::Open(mut so_far, share) = transaction.chunks else {
+        return Ok(Some(Reply::CHUNK_FAILED));
+    };
     if !chunk.last {
-        let Some(transaction) = &mut session.transaction else {
-            return Ok(Some(Reply::MAIL_FIRST));
-        };
-        match &mut transaction.chunks {
-            Chunks::Open(chunks) => chunks.extend_from_slice(&octets),
-            chunks => *chunks = Chunks::Open(BytesMut::from(octets)),
-        }
+        so_far.extend_from_slice(&octets);
+        transaction.chunks = Chunks::Open(so_far, share);
+        session.transaction = Some(transaction);
         let text = format!("{size} octets received");
         return Ok(Some(Reply {
             code: 250,
@@ -137,17 +147,18 @@ async fn take_chunk(session: &mut Session, chunk: Chunk) -> Answer {
             text: text.into(),
         }));
     }
-    let Some(mut transaction) = session.transaction.take() else {
-        return Ok(Some(Reply::MAIL_FIRST));
-    };
-    let message = match std::mem::replace(&mut transaction.chunks, Chunks::None) {
-        Chunks::Open(mut chunks) => {
-            chunks.extend_from_slice(&octets);
-            chunks.freeze()
+    let message = match so_far.is_empty() {
+        true => octets,
+        false => {
+            so_far.extend_from_slice(&octets);
+            so_far.freeze()
         }
-        _ => octets,
     };
-    deliver::deliver(session, transaction, message).await
+    transaction.chunks = Chunks::None;
+    let answer = deliver::deliver(session, transaction, message).await;
+    // Only now the message is gone from memory.
+    drop(share);
+    answer
 }
 
 /// The same reply for every recipient.

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use mail::{Account, MailError, MailErrorKind, NewMessage, Provenance};
+use mail::{Account, Delivered, MailError, MailErrorKind, NewMessage, Provenance};
 
 use types::{Flags, MailboxId};
 
@@ -46,14 +46,16 @@ pub(crate) async fn deliver(
                     keywords: Vec::new(),
                     internal_date: Some(now),
                 };
-                deliveries.push(append(recipient, message));
+                let days = deps.settings.duplicate_days;
+                deliveries.push(append(recipient, message, days));
             }
             let results: Vec<_> = futures::stream::iter(deliveries)
                 .buffered(CONCURRENT)
                 .collect()
                 .await;
-            let reply = |result: Result<(), MailError>| match result {
-                Ok(()) => Reply::DELIVERED,
+            let reply = |result: Result<Delivered, MailError>| match result {
+                Ok(Delivered::Appended(_)) => Reply::DELIVERED,
+                Ok(Delivered::Repeated) => Reply::REPEATED,
                 Err(error) => Reply::of(&error, temporary),
             };
             results.into_iter().map(reply).collect()
@@ -94,7 +96,11 @@ fn prefix(sender: &str, recipient: &str) -> Bytes {
 }
 
 /// Appends to the recipient's folder; to INBOX if that was deleted since RCPT.
-async fn append(recipient: &Recipient, message: NewMessage) -> Result<(), MailError> {
+async fn append(
+    recipient: &Recipient,
+    message: NewMessage,
+    days: u16,
+) -> Result<Delivered, MailError> {
     let account = &recipient.account;
     let mailbox = match &recipient.folder {
         Folder::Existing(id, _) => *id,
@@ -109,12 +115,12 @@ async fn append(recipient: &Recipient, message: NewMessage) -> Result<(), MailEr
             Err(error) => return Err(error),
         },
     };
-    match account.append(mailbox, vec![message.clone()]).await {
+    match account.deliver(mailbox, message.clone(), days).await {
         Err(error) if matches!(error.kind, MailErrorKind::NotFound | MailErrorKind::Gone) => {
             let inbox = inbox(account)?;
-            account.append(inbox, vec![message]).await.map(drop)
+            account.deliver(inbox, message, days).await
         }
-        result => result.map(drop),
+        result => result,
     }
 }
 

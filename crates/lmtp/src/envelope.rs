@@ -6,6 +6,7 @@ use crate::address::{self, Path};
 use crate::recipient::{self, Recipient};
 use crate::registry::Answer;
 use crate::reply::Reply;
+use crate::room::Share;
 use crate::session::Session;
 
 /// From MAIL to the end of the data.
@@ -26,7 +27,7 @@ pub(crate) enum Chunks {
     /// No BDAT yet.
     None,
     /// So much of it.
-    Open(BytesMut),
+    Open(BytesMut, Share),
     /// A chunk was refused; only RSET, or LAST, ends this.
     Failed,
 }

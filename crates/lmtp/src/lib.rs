@@ -13,6 +13,7 @@ mod envelope;
 mod recipient;
 mod registry;
 mod reply;
+mod room;
 mod session;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use mail::Mail;
 use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
 use prometheus::IntCounter;
+use room::Room;
 
 /// Settings of the front.
 #[derive(Clone, Debug)]
@@ -36,6 +38,12 @@ pub struct Settings {
     /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to
     /// INBOX.
     pub create_folders: bool,
+    /// For how many days a message with a Message-ID is not delivered into the same mailbox again;
+    /// 0: it is.
+    pub duplicate_days: u16,
+    /// Octets of messages that may be on their way at once, over all connections; beyond them the
+    /// answer is 452.
+    pub memory_bytes: usize,
     /// Recipients in one transaction.
     pub max_recipients: usize,
     /// How long a client may take for a command (RFC 5321 4.5.3.2: 5 minutes).
@@ -51,6 +59,8 @@ impl Default for Settings {
             domains: Vec::new(),
             over_quota_temporary: false,
             create_folders: false,
+            duplicate_days: 0,
+            memory_bytes: 512 << 20,
             max_recipients: 1000,
             idle_timeout: Duration::from_secs(5 * 60),
             max_bad_commands: 20,
@@ -85,6 +95,7 @@ pub fn command_table() -> impl Iterator<Item = (&'static str, &'static str, &'st
 /// The front.
 pub struct Lmtp {
     deps: Deps,
+    room: Room,
     /// Copies in mailboxes, and copies that could not be made after the data was taken.
     delivered: IntCounter,
     rejected: IntCounter,
@@ -96,6 +107,7 @@ impl Lmtp {
         let delivered = deps.metrics.messages("delivered");
         let rejected = deps.metrics.messages("rejected");
         Arc::new(Self {
+            room: Room::new(deps.settings.memory_bytes),
             deps,
             delivered,
             rejected,

@@ -28,6 +28,7 @@ impl Reply {
     pub(crate) const SENDER_OK: Self = reply(250, "2.1.0", "sender ok");
     pub(crate) const RECIPIENT_OK: Self = reply(250, "2.1.5", "recipient ok");
     pub(crate) const DELIVERED: Self = reply(250, "2.0.0", "delivered");
+    pub(crate) const REPEATED: Self = reply(250, "2.0.0", "delivered before, not again");
     pub(crate) const BYE: Self = reply(221, "2.0.0", "bye");
     pub(crate) const READY_FOR_TLS: Self = reply(220, "2.0.0", "ready to start TLS");
     pub(crate) const HELP: Self = reply(214, "2.0.0", "see RFC 2033");
@@ -38,6 +39,7 @@ impl Reply {
     pub(crate) const TIMEOUT: Self = reply(421, "4.4.2", "idle too long");
     pub(crate) const TOO_MANY_BAD: Self = reply(421, "4.7.0", "too many bad commands");
     pub(crate) const UNAVAILABLE: Self = reply(451, "4.3.0", "storage is unavailable, try again later");
+    pub(crate) const NO_ROOM: Self = reply(452, "4.3.1", "too much mail at once, try again later");
     pub(crate) const TOO_MANY_RECIPIENTS: Self = reply(452, "4.5.3", "too many recipients");
 
     pub(crate) const UNKNOWN: Self = reply(500, "5.5.1", "unknown command");
@@ -78,6 +80,7 @@ impl Reply {
             | MailErrorKind::Corrupt
             | MailErrorKind::Exists
             | MailErrorKind::NotAllowed
+            | MailErrorKind::Denied
             | MailErrorKind::Invalid => Self::UNAVAILABLE,
         }
     }

@@ -64,6 +64,8 @@ impl Session {
                 break stop;
             }
         };
+        // What it holds is not needed to say goodbye.
+        self.transaction = None;
         match end {
             Stop::Close(reply) => reply.write(&mut self.wire),
             Stop::Wire(WireError::Shutdown) => Reply::SHUTDOWN.write(&mut self.wire),

@@ -1,23 +1,32 @@
 //! An account: its mailboxes in memory, its writer's lock, and what concerns it as a whole.
 
+use crate::acl::Guest;
 use crate::bulletin::{Bulletin, Watch};
 use crate::codec::{Decoder, Encoder};
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::snapshot::each;
 use crate::tree::{Folder, Tree};
-use crate::{Mail, MailError, QuotaLimits, Summary, Usage, keys};
+use crate::{Actor, Mail, MailError, QuotaLimits, Summary, Usage, keys};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use storage::Batch;
 use tokio::sync::watch;
-use types::{AccountId, MailboxId, MailboxName, UidValidity};
+use types::{AccountId, MailboxId, MailboxName, Rights, UidValidity};
 
-/// An open account, shared by all its sessions. Cloning is cheap.
+/// An open account, shared by all its sessions, and on whose behalf this handle is used. Cloning is
+/// cheap.
 #[derive(Clone)]
-pub struct Account(pub(crate) Arc<AccountInner>);
+///
+/// It is a handle of the owner's, or of a guest's ([`Account::for_guest`]), through which nothing
+/// can be done that the guest has no right to.
+pub struct Account(
+    pub(crate) Arc<AccountInner>,
+    pub(crate) Arc<Actor>,
+    pub(crate) Guest,
+);
 
 pub(crate) struct AccountInner {
     pub(crate) id: AccountId,
@@ -258,6 +267,7 @@ impl AccountInner {
                 self.forget(&mailbox);
             }
         }
+        self.load_acls(&mut tree).await?;
         self.set_tree(tree);
         Ok(())
     }
@@ -313,6 +323,11 @@ impl AccountInner {
         Ok(())
     }
 
+    /// A row of the account's partition.
+    pub(crate) async fn read(&self, key: &[u8]) -> Result<Option<Bytes>, MailError> {
+        Ok(self.mail.meta().get(self.id, key).await?)
+    }
+
     pub(crate) fn mailbox(&self, id: MailboxId) -> Option<Arc<Mailbox>> {
         self.mailboxes
             .read()
@@ -361,7 +376,23 @@ impl AccountInner {
     }
 
     pub(crate) fn set_tree(&self, tree: Tree) {
-        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(tree);
+        let new = Arc::new(tree);
+        let old = std::mem::replace(
+            &mut *self.tree.lock().unwrap_or_else(PoisonError::into_inner),
+            new.clone(),
+        );
+        // Sessions of others look whether they may still see what they have open.
+        for mailbox in old.acls.keys().chain(new.acls.keys()) {
+            if old.acl(*mailbox) != new.acl(*mailbox)
+                && let Some(mailbox) = self.mailbox(*mailbox)
+            {
+                mailbox.tick();
+            }
+        }
+        self.tick_tree();
+    }
+
+    pub(crate) fn tick_tree(&self) {
         self.tree_version.send_modify(|version| *version += 1);
     }
 
@@ -414,13 +445,16 @@ impl Account {
         Some(name)
     }
 
-    /// Counts of a mailbox without opening it (STATUS); `NotFound` when it is gone.
+    /// Counts of a mailbox without opening it (STATUS); `NotFound` when it is gone; `Denied`.
     pub fn summary(&self, id: MailboxId) -> Result<Summary, MailError> {
-        Ok(self.0.existing(id)?.summary())
+        let mailbox = self.0.existing(id)?;
+        // RFC 4314 4: STATUS takes the right to read.
+        self.require(id, Rights::READ)?;
+        Ok(mailbox.summary())
     }
 
     /// Sum of the sizes of the messages with `\\Deleted`. Opens the mailbox only when it was last
-    /// written to by a version that did not count them. `NotFound`.
+    /// written to by a version that did not count them. `NotFound`, `Denied`.
     pub async fn deleted_bytes(&self, id: MailboxId) -> Result<u64, MailError> {
         let summary = self.summary(id)?;
         match summary.deleted_bytes {

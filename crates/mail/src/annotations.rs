@@ -13,9 +13,9 @@ use crate::snapshot::each;
 use crate::{Account, Mail, MailError, MailErrorKind, keys};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use storage::{Batch, ErrorKind, Scan};
+use storage::{Batch, Scan};
 use tokio::sync::broadcast;
-use types::{AccountId, MailboxId, Role};
+use types::{AccountId, MailboxId, Rights, Role};
 
 /// Longest value of an annotation, in bytes. RFC 5464 4.1 wants at least 1024.
 pub const MAX_ANNOTATION: usize = 12 * 1024;
@@ -222,24 +222,12 @@ impl Mail {
             let mut batch = Batch::new();
             self.write_annotations(SHARED_SERVER, changes, &mut batch)
                 .await?;
-            if self.commit_annotations(AccountId::SYSTEM, batch).await? {
+            if self.commit_durably(AccountId::SYSTEM, batch).await? {
                 self.announce(SHARED_SERVER, changes, by);
                 return Ok(());
             }
         }
         Err(contention())
-    }
-
-    /// `Ok(false)`: another writer was faster.
-    async fn commit_annotations(&self, to: AccountId, batch: Batch) -> Result<bool, MailError> {
-        match self.meta().commit(to, batch).await {
-            Ok(commit) => {
-                commit.durable().await?;
-                Ok(true)
-            }
-            Err(error) if error.kind == ErrorKind::Conflict => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn announce(&self, place: Place, changes: &[Annotation], by: u64) {
@@ -270,6 +258,30 @@ fn too_many() -> MailError {
 }
 
 impl Account {
+    /// RFC 5464 3.3: annotations take `l` and any of `r`, `s`, `w`, `i`, `p`. What all see is
+    /// changed by who may change flags that all see: that takes `w`.
+    fn require_annotations(
+        &self,
+        mailbox: Option<MailboxId>,
+        sets_shared: bool,
+    ) -> Result<(), MailError> {
+        let Some(mailbox) = mailbox else {
+            return self.owner_only();
+        };
+        let held = self.rights(mailbox);
+        let any = Rights::READ
+            .and(Rights::SEEN)
+            .and(Rights::WRITE)
+            .and(Rights::INSERT)
+            .and(Rights::POST);
+        let needed = match sets_shared {
+            true => Rights::WRITE,
+            false if held.any(any) => Rights::NONE,
+            false => any,
+        };
+        self.require(mailbox, needed.and(Rights::LOOKUP))
+    }
+
     fn place(&self, mailbox: Option<MailboxId>) -> Place {
         Place {
             account: self.id(),
@@ -285,6 +297,7 @@ impl Account {
         name: &str,
     ) -> Result<Option<Bytes>, MailError> {
         let mail = self.mail();
+        self.require_annotations(mailbox, false)?;
         mail.annotation(self.place(mailbox), owner, name).await
     }
 
@@ -296,6 +309,7 @@ impl Account {
         prefix: &str,
     ) -> Result<Vec<(String, Bytes)>, MailError> {
         let mail = self.mail();
+        self.require_annotations(mailbox, false)?;
         mail.annotations(self.place(mailbox), owner, prefix).await
     }
 
@@ -314,6 +328,11 @@ impl Account {
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             let mut edit = TreeEdit::new(account, &mut writer);
+            let is_shared = |change: &Annotation| change.owner == AnnotationOwner::Shared;
+            self.require_annotations(mailbox, changes.iter().any(is_shared))?;
+            if role.is_some() {
+                self.owner_only()?;
+            }
             if let Some(id) = mailbox {
                 let mailbox = account.existing(id)?;
                 mailbox.wait_settled().await?;
@@ -331,7 +350,7 @@ impl Account {
             }
             let is_done = match role {
                 Some(_) => edit.commit(account, &mut writer).await?,
-                None => mail.commit_annotations(account.id, edit.batch).await?,
+                None => mail.commit_durably(account.id, edit.batch).await?,
             };
             if is_done {
                 mail.announce(place, changes, by);
@@ -417,7 +436,7 @@ impl AccountInner {
             let mut total = Total::decode(meta.get(self.id, keys::ANNOTATIONS).await?)?;
             total.bytes += added;
             total.write(&mut batch);
-            if self.mail.commit_annotations(self.id, batch).await? {
+            if self.mail.commit_durably(self.id, batch).await? {
                 return Ok(());
             }
         }

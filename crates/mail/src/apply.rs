@@ -15,6 +15,11 @@ impl View {
             Change::Appended(rows) => self.append(modseq, rows)?,
             Change::Flagged(uids, change) => self.flag(modseq, uids, change)?,
             Change::Expunged(uids) => self.expunge(uids),
+            Change::Hidden(uids, hidden) => {
+                for (chunk, from, to) in self.overlapping(uids) {
+                    Arc::make_mut(&mut self.chunks[chunk]).hide(from, to, *hidden);
+                }
+            }
         }
         self.modseq = modseq;
         Ok(())

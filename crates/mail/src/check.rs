@@ -60,6 +60,11 @@ impl Account {
                 "annotations take {counted} bytes, {noted} are noted, or a mailbox is gone"
             ));
         }
+        check.problems.extend(self.0.check_acls().await?);
+        let lost = self.0.lost_access_keys().await?;
+        if lost > 0 {
+            check.report(format!("{lost} access keys belong to no mailbox"));
+        }
         let lost = self.0.lost_threads().await?;
         if lost > 0 {
             check.report(format!(
@@ -177,6 +182,9 @@ impl Check<'_> {
                 self.report(format!("{name}: uid {} shares its POP3 unique id", row.uid));
             }
             self.used.insert(row.email, (row.size, row.crlf_extra));
+        }
+        if !self.account.notes_due(mailbox, &disk).await? {
+            self.report(format!("{name}: messages to be removed are not noted"));
         }
         Ok(())
     }

@@ -32,6 +32,36 @@ pub struct Row {
     pub email: EmailId,
     /// Number behind its POP3 unique id: kept by MOVE, fresh for every copy.
     pub uidl: u64,
+    /// Whether POP3 shows it.
+    pub hidden: Hidden,
+}
+
+/// Whether POP3 shows a message: not any more after a DELE under the policies `keep` and
+/// `keep-days`. IMAP never knows. Ends when the message is copied or moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Hidden(pub(crate) u32);
+
+impl Hidden {
+    /// It is shown.
+    pub const NO: Self = Self(0);
+    /// It is hidden for good.
+    pub const FOREVER: Self = Self(u32::MAX);
+
+    /// Hidden, and to be removed at this time, in seconds since 1970 UTC; times after 2106 never
+    /// come.
+    pub fn until(seconds: i64) -> Self {
+        Self(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Whether POP3 does not show it.
+    pub fn is_hidden(self) -> bool {
+        self != Self::NO
+    }
+
+    /// When it is to be removed, in seconds since 1970 UTC.
+    pub fn removed_at(self) -> Option<i64> {
+        (self.is_hidden() && self != Self::FOREVER).then_some(i64::from(self.0))
+    }
 }
 
 impl Row {
@@ -68,6 +98,8 @@ pub(crate) struct Chunk {
     saved: Vec<u32>,
     /// Obvious: the email's id.
     uidls: Vec<u64>,
+    /// Obvious: shown.
+    hidden: Vec<u32>,
 }
 
 /// Appends to a column that is empty as long as all its values are the obvious ones.
@@ -115,7 +147,25 @@ impl Chunk {
             saved: self.saved(i),
             email: self.emails[i],
             uidl: self.uidl(i),
+            hidden: self.hidden(i),
         }
+    }
+
+    pub(crate) fn hidden(&self, i: usize) -> Hidden {
+        Hidden(self.hidden.get(i).copied().unwrap_or(0))
+    }
+
+    /// Whether POP3 does not show all of it.
+    pub(crate) fn has_hidden(&self) -> bool {
+        !self.hidden.is_empty()
+    }
+
+    /// Hides the messages at `from..to`; the caller keeps `to <= len`.
+    pub(crate) fn hide(&mut self, from: usize, to: usize, hidden: Hidden) {
+        if self.hidden.is_empty() {
+            self.hidden = vec![0; self.len()];
+        }
+        self.hidden[from..to].fill(hidden.0);
     }
 
     fn saved(&self, i: usize) -> i64 {
@@ -141,6 +191,8 @@ impl Chunk {
         push_rare(&mut self.saved, clock(row.saved), is_obvious, dates);
         let emails = self.emails.iter().map(|email| email.0);
         push_rare(&mut self.uidls, row.uidl, row.uidl == row.email.0, emails);
+        let zeros = std::iter::repeat_n(0, self.len());
+        push_rare(&mut self.hidden, row.hidden.0, row.hidden.0 == 0, zeros);
         self.uids.push(row.uid);
         self.flags.push(row.flags);
         self.keywords.push(row.keywords);
@@ -150,8 +202,12 @@ impl Chunk {
         self.emails.push(row.email);
     }
 
-    /// Sum of [`Row::pop3_size`].
+    /// Sum of [`Row::pop3_size`] of the messages that POP3 shows.
     pub(crate) fn pop3_octets(&self) -> u64 {
+        if self.has_hidden() {
+            let shown = (0..self.len()).filter(|i| !self.hidden(*i).is_hidden());
+            return shown.map(|i| self.row(i).pop3_size()).sum();
+        }
         let sizes: u64 = self.sizes.iter().map(|&size| u64::from(size)).sum();
         sizes
             + self
@@ -202,7 +258,7 @@ impl Chunk {
             self.keywords.iter().for_each(|bits| e.uint(*bits));
         }
         let rare = !(self.crlf_extras.is_empty() && self.saved.is_empty() && self.uidls.is_empty());
-        e.byte(u8::from(rare));
+        e.byte(u8::from(rare) | u8::from(self.has_hidden()) << 1);
         if rare {
             for i in 0..self.len() {
                 e.uint(self.crlf_extras.get(i).copied().unwrap_or(0).into());
@@ -210,6 +266,7 @@ impl Chunk {
                 e.uint(self.uidl(i));
             }
         }
+        self.hidden.iter().for_each(|until| e.uint((*until).into()));
     }
 
     /// The inverse of [`encode`](Self::encode).
@@ -243,8 +300,12 @@ impl Chunk {
             0 => vec![0; n],
             _ => column(n, || d.uint())?,
         };
-        if d.byte()? != 0 {
+        let extras = d.byte()?;
+        if extras & 1 != 0 {
             chunk.decode_rare(d)?;
+        }
+        if extras & 2 != 0 {
+            chunk.hidden = column(n, || d.u32())?;
         }
         Ok(chunk)
     }
@@ -286,6 +347,7 @@ impl Chunk {
             + self.crlf_extras.capacity() * 4
             + self.saved.capacity() * 4
             + self.uidls.capacity() * 8
+            + self.hidden.capacity() * 4
     }
 }
 
@@ -317,6 +379,7 @@ mod tests {
             saved: 1_700_000_000 + i64::from(n),
             email: EmailId(u64::from(n)),
             uidl: u64::from(n),
+            hidden: Hidden::NO,
         }
     }
 
@@ -328,11 +391,23 @@ mod tests {
 
     #[test]
     fn rare_values_are_kept_from_the_message_on_that_has_them() {
-        let (mut extra, mut saved, mut uidl) = (row(3), row(5), row(7));
+        let (mut extra, mut saved, mut uidl, mut hidden) = (row(3), row(5), row(7), row(9));
         extra.crlf_extra = 9;
         (saved.internal_date, saved.saved) = (-5, 0);
         uidl.uidl = 1;
-        let rows = [row(1), row(2), extra, row(4), saved, row(6), uidl, row(8)];
+        hidden.hidden = Hidden::until(1_700_000_009);
+        let rows = [
+            row(1),
+            row(2),
+            extra,
+            row(4),
+            saved,
+            row(6),
+            uidl,
+            row(8),
+            hidden,
+            row(10),
+        ];
         for n in 0..=rows.len() {
             let chunk = chunk(&rows[..n]);
             let mut e = Encoder::default();

@@ -6,7 +6,7 @@ use crate::messages::contention;
 use crate::snapshot::each;
 use crate::{Mail, MailError, MailErrorKind, QuotaLimits, keys};
 use bytes::Bytes;
-use storage::{Batch, ErrorKind};
+use storage::Batch;
 use types::AccountId;
 
 /// Version 1 lacks the limits of messages and mailboxes.
@@ -121,7 +121,7 @@ impl Mail {
             batch.require_absent(keys::account(name));
             batch.put(keys::account(name), info.encode());
             batch.put(keys::account_name(info.id), name.as_bytes().to_vec());
-            if self.commit_system(batch).await? {
+            if self.commit_durably(AccountId::SYSTEM, batch).await? {
                 return Ok(info);
             }
         }
@@ -173,7 +173,7 @@ impl Mail {
             let mut batch = Batch::new();
             batch.require(keys::account(name), old.encode());
             batch.put(keys::account(name), new.encode());
-            if self.commit_system(batch).await? {
+            if self.commit_durably(AccountId::SYSTEM, batch).await? {
                 return Ok(());
             }
         }
@@ -189,7 +189,7 @@ impl Mail {
         batch.require(keys::account(name), info.encode());
         batch.delete(keys::account(name));
         batch.delete(keys::account_name(info.id));
-        if !self.commit_system(batch).await? {
+        if !self.commit_durably(AccountId::SYSTEM, batch).await? {
             return Err(contention());
         }
         if let Some(account) = self.open_account(info.id) {
@@ -199,6 +199,7 @@ impl Mail {
             }
             self.close_account(info.id);
         }
+        self.forget_uses(info.id, None);
         self.purge_account(info.id).await
     }
 
@@ -223,17 +224,5 @@ impl Mail {
         let key = keys::account_name(id);
         let name = self.meta().get(AccountId::SYSTEM, &key).await?;
         Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
-    }
-
-    /// `Ok(false)`: another process was faster.
-    async fn commit_system(&self, batch: Batch) -> Result<bool, MailError> {
-        match self.meta().commit(AccountId::SYSTEM, batch).await {
-            Ok(commit) => {
-                commit.durable().await?;
-                Ok(true)
-            }
-            Err(error) if error.kind == ErrorKind::Conflict => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 }

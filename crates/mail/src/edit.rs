@@ -130,6 +130,15 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    pub(crate) fn account(&self) -> &'a Arc<AccountInner> {
+        self.account
+    }
+
+    /// Whether it would write nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batch.writes.is_empty()
+    }
+
     /// The time this operation is recorded under.
     pub(crate) fn now(&self) -> i64 {
         self.now
@@ -151,8 +160,7 @@ impl<'a> Transaction<'a> {
         &mut self.edits[at]
     }
 
-    /// Adds a change to a mailbox under its next modseq. `Flagged` and `Expunged` need the view
-    /// loaded.
+    /// Adds a change to a mailbox under its next modseq. All but `Appended` need the view loaded.
     pub(crate) fn change(
         &mut self,
         mailbox: &Arc<Mailbox>,
@@ -167,6 +175,7 @@ impl<'a> Transaction<'a> {
             Change::Flagged(uids, _) | Change::Expunged(uids) => {
                 edit.counts(uids).take_from(&mut edit.record);
             }
+            Change::Hidden(..) => {}
         }
         if let Some(view) = &mut edit.view {
             view.apply(modseq, &change)?;

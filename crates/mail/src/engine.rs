@@ -3,14 +3,14 @@
 use crate::account::AccountInner;
 use crate::facts::FactsCache;
 use crate::mailbox::Mailbox;
-use crate::{Account, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits};
+use crate::{Account, Actor, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use storage::{BlobRef, BlobStore, MetaStore, Provenance};
+use storage::{Batch, BlobRef, BlobStore, ErrorKind, MetaStore, Provenance};
 use tokio::sync::{OnceCell, broadcast};
 use types::{AccountId, Role};
 
@@ -69,6 +69,8 @@ struct Inner {
     pub(crate) dead: Mutex<crate::sweep::Dead>,
     annotated: broadcast::Sender<Annotated>,
     facts: Mutex<FactsCache>,
+    uses: Mutex<crate::uses::Unwritten>,
+    server: Arc<Actor>,
 }
 
 /// Views that no session uses, in the order they were left.
@@ -108,10 +110,13 @@ impl Mail {
             dead: Mutex::default(),
             annotated: crate::annotations::new_bulletin(),
             facts: Mutex::default(),
+            uses: Mutex::default(),
+            server: Arc::new(Actor::server()),
         })))
     }
 
-    /// Opens an account: one object per account and process, shared by all its sessions.
+    /// Opens an account: one object per account and process, shared by all its sessions. What is
+    /// done through the handle counts as done by the server; see [`Account::acting_as`].
     pub async fn account(&self, id: AccountId) -> Result<Account, MailError> {
         let cell = {
             let mut accounts = self
@@ -136,7 +141,7 @@ impl Mail {
                 AccountInner::open(self.clone(), id, quota).await
             })
             .await?;
-        Ok(Account(account.clone()))
+        Ok(Account(account.clone(), self.0.server.clone(), None))
     }
 
     /// Stores and parses the bytes of a message. Returns once they are on stable storage. `TooBig`.
@@ -199,8 +204,11 @@ impl Mail {
             .sum()
     }
 
-    /// Finishes commits and closes both stores.
+    /// Writes down what is kept in memory, finishes commits and closes both stores.
     pub async fn close(&self) -> Result<(), MailError> {
+        if let Err(error) = self.write_uses().await {
+            tracing::warn!(%error, "last logins not written");
+        }
         let blobs = self.0.blobs.close().await;
         self.0.meta.close().await?;
         // Accounts hold the engine, and it holds them.
@@ -221,12 +229,32 @@ impl Mail {
         &*self.0.blobs
     }
 
+    /// Commits small records, and waits for the disk. `Ok(false)`: another writer was faster.
+    pub(crate) async fn commit_durably(
+        &self,
+        account: AccountId,
+        batch: Batch,
+    ) -> Result<bool, MailError> {
+        match self.meta().commit(account, batch).await {
+            Ok(commit) => {
+                commit.durable().await?;
+                Ok(true)
+            }
+            Err(error) if error.kind == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(crate) fn annotated(&self) -> &broadcast::Sender<Annotated> {
         &self.0.annotated
     }
 
     pub(crate) fn dead(&self) -> &Mutex<crate::sweep::Dead> {
         &self.0.dead
+    }
+
+    pub(crate) fn unwritten_uses(&self) -> &Mutex<crate::uses::Unwritten> {
+        &self.0.uses
     }
 
     pub(crate) fn facts_cache(&self) -> &Mutex<FactsCache> {

@@ -16,6 +16,8 @@ pub enum MailErrorKind {
     TooBig,
     /// The operation is never allowed on this object (deleting INBOX).
     NotAllowed,
+    /// Whoever asks has not been given the right (RFC 4314).
+    Denied,
     /// A limit of this server: keywords per mailbox, mailboxes per account, uids used up.
     Limit,
     /// The request makes no sense; a client's mistake.

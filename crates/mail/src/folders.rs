@@ -11,7 +11,7 @@ use crate::tree::{Folder, Tree};
 use crate::{Account, MailError, MailErrorKind, keys};
 use std::sync::Arc;
 use storage::{Batch, ErrorKind};
-use types::{MailboxId, MailboxName, Role, Uid, UidSet};
+use types::{MailboxId, MailboxName, Rights, Role, Uid, UidSet};
 
 /// Mailboxes one account can have.
 const MAX_MAILBOXES: usize = 20_000;
@@ -21,7 +21,7 @@ pub(crate) struct TreeEdit {
     pub(crate) batch: Batch,
     /// For mailboxes to be made.
     bulletin: Arc<Bulletin>,
-    tree: Tree,
+    pub(crate) tree: Tree,
     made: Vec<Arc<Mailbox>>,
     removed: Vec<Arc<Mailbox>>,
     /// Mailboxes whose records change.
@@ -81,6 +81,7 @@ impl TreeEdit {
             .put(keys::name(name), id.0.to_be_bytes().to_vec());
         self.batch.put(keys::mailbox(id), record.encode());
         self.tree.folders.insert(name.clone(), Folder { id, role });
+        self.inherit_acl(id, name);
         let bulletin = self.bulletin.clone();
         self.made.push(Mailbox::new(id, record, bulletin));
         Ok(id)
@@ -96,6 +97,11 @@ impl TreeEdit {
         Ok(())
     }
 
+    fn subscribe(&mut self, name: &MailboxName) {
+        self.batch.put(keys::subscription(name), &b""[..]);
+        self.tree.subscriptions.insert(name.clone());
+    }
+
     fn remove(&mut self, mailbox: Arc<Mailbox>, name: &MailboxName) {
         let record = mailbox.state().head.record.clone();
         self.batch
@@ -105,6 +111,7 @@ impl TreeEdit {
         self.batch.put(keys::tombstone(mailbox.id), &b""[..]);
         self.batch.put(keys::GARBAGE, &b""[..]);
         self.tree.folders.remove(name);
+        self.drop_acl(mailbox.id);
         self.removed.push(mailbox);
     }
 
@@ -213,8 +220,7 @@ impl AccountInner {
                     continue;
                 };
                 edit.make(writer, &name, Some(*role))?;
-                edit.batch.put(keys::subscription(&name), &b""[..]);
-                edit.tree.subscriptions.insert(name);
+                edit.subscribe(&name);
             }
             if edit.commit(self, writer).await? {
                 return Ok(());
@@ -225,8 +231,35 @@ impl AccountInner {
     }
 }
 
+impl AccountInner {
+    /// The mailbox of a name, made and subscribed to when there is none, whatever the quota says.
+    pub(crate) async fn find_or_make(
+        &self,
+        writer: &mut Writer,
+        name: &MailboxName,
+        role: Option<Role>,
+    ) -> Result<Arc<Mailbox>, MailError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(folder) = self.tree().find(name) {
+                return self.existing(folder.id);
+            }
+            let mut edit = TreeEdit::new(self, writer);
+            edit.limit = None;
+            let id = edit.make(writer, name, role)?;
+            edit.make_above(writer, name)?;
+            edit.subscribe(name);
+            if edit.commit(self, writer).await? {
+                return self.existing(id);
+            }
+            self.refresh(writer).await?;
+        }
+        Err(contention())
+    }
+}
+
 impl Account {
-    /// Makes a mailbox, and those above it that do not exist (RFC 9051 6.3.4). `Exists`, `Limit`.
+    /// Makes a mailbox, and those above it that do not exist (RFC 9051 6.3.4). Each may be used by
+    /// whom the mailbox above it may. `Exists`, `Limit`; `Denied` and `NotFound` for guests.
     pub async fn create(
         &self,
         name: &MailboxName,
@@ -235,6 +268,10 @@ impl Account {
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
+            account.require_create(self.2, name)?;
+            if role.is_some() {
+                self.owner_only()?;
+            }
             let mut edit = TreeEdit::new(account, &mut writer);
             let id = edit.make(&mut writer, name, role)?;
             edit.make_above(&mut writer, name)?;
@@ -247,7 +284,7 @@ impl Account {
     }
 
     /// Deletes a mailbox and its messages; those below it stay (RFC 9051 6.3.5). `NotFound`;
-    /// `NotAllowed` for INBOX.
+    /// `Denied`; `NotAllowed` for INBOX.
     pub async fn delete(&self, name: &MailboxName) -> Result<(), MailError> {
         // RFC 9051 6.3.5: it is an error to delete INBOX.
         if name.is_inbox() {
@@ -261,10 +298,14 @@ impl Account {
         for _ in 0..ATTEMPTS {
             let mut edit = TreeEdit::new(account, &mut writer);
             let mailbox = find(account, &edit.tree, name)?;
+            // RFC 4314 4: x on the mailbox.
+            self.require(mailbox.id, Rights::DELETE)?;
             mailbox.wait_settled().await?;
             account
                 .drop_annotations(mailbox.id, &mut edit.batch)
                 .await?;
+            // RFC 4467 2.2: the key is one of this mailbox, not of its name.
+            edit.batch.delete(keys::access_key(account.id, mailbox.id));
             edit.remove(mailbox, name);
             if edit.commit(account, &mut writer).await? {
                 return Ok(());
@@ -275,9 +316,10 @@ impl Account {
     }
 
     /// Renames a mailbox and all below it; INBOX keeps existing and gives its messages away
-    /// (RFC 9051 6.3.6). `NotFound`, `Exists`, `NotAllowed` into itself.
+    /// (RFC 9051 6.3.6). `NotFound`, `Exists`, `Denied`, `NotAllowed` into itself.
     pub async fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), MailError> {
         if from.is_inbox() {
+            self.owner_only()?;
             return self.empty_inbox_into(to).await;
         }
         if to.is_below(from) {
@@ -290,6 +332,7 @@ impl Account {
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             let mut edit = TreeEdit::new(account, &mut writer);
+            self.require_rename(&edit.tree, from, to)?;
             if edit.tree.folders.contains_key(to) {
                 return Err(MailError::new(
                     MailErrorKind::Exists,
@@ -332,6 +375,23 @@ impl Account {
         Err(contention())
     }
 
+    /// RFC 4314 4: RENAME takes x on the mailbox, and k on the one it is to lie under.
+    fn require_rename(
+        &self,
+        tree: &Tree,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<(), MailError> {
+        if self.2.is_none() {
+            return Ok(());
+        }
+        let folder = tree
+            .find(from)
+            .ok_or_else(|| MailError::not_found("no such mailbox"))?;
+        self.require(folder.id, Rights::DELETE)?;
+        self.0.require_create(self.2, to)
+    }
+
     async fn empty_inbox_into(&self, to: &MailboxName) -> Result<(), MailError> {
         let target = self.create(to, None).await?;
         let inbox = find(&self.0, &self.tree(), &MailboxName::inbox())?;
@@ -343,7 +403,9 @@ impl Account {
     }
 
     /// Subscribes to a name, or takes the subscription back; both succeed when nothing changes.
+    /// `Denied` for guests: subscriptions are the owner's.
     pub async fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), MailError> {
+        self.owner_only()?;
         let account = &*self.0;
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
@@ -358,8 +420,7 @@ impl Account {
                         "too many subscriptions",
                     ));
                 }
-                edit.batch.put(keys::subscription(name), &b""[..]);
-                edit.tree.subscriptions.insert(name.clone());
+                edit.subscribe(name);
             } else {
                 edit.batch.delete(keys::subscription(name));
                 edit.tree.subscriptions.remove(name);

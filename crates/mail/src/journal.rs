@@ -4,7 +4,7 @@
 //! draws it.
 
 use crate::MailError;
-use crate::chunk::Row;
+use crate::chunk::{Hidden, Row};
 use crate::codec::{Decoder, Encoder};
 use crate::keys;
 use bytes::Bytes;
@@ -20,6 +20,8 @@ pub(crate) enum Change {
     Flagged(UidSet, FlagChange),
     /// Messages went away for good.
     Expunged(UidSet),
+    /// POP3 shows messages no longer. Nothing that IMAP knows of changed: they keep their modseq.
+    Hidden(UidSet, Hidden),
 }
 
 /// A row with its keywords by name: bits have a meaning only inside a view.
@@ -43,6 +45,7 @@ pub struct FlagChange {
 const APPENDED: u8 = 1;
 const FLAGGED: u8 = 2;
 const EXPUNGED: u8 = 3;
+const HIDDEN: u8 = 4;
 
 /// Bytes of an entry that go into one value; the store takes 16 KiB.
 const PART: usize = 12 * 1024;
@@ -90,6 +93,12 @@ impl JournalEntry {
                 e.int(self.at);
                 encode_uids(&mut e, uids);
             }
+            Change::Hidden(uids, hidden) => {
+                e.byte(HIDDEN);
+                e.int(self.at);
+                encode_uids(&mut e, uids);
+                e.uint(hidden.0.into());
+            }
         }
         e.0.into()
     }
@@ -119,6 +128,7 @@ impl JournalEntry {
                 )
             }
             EXPUNGED => Change::Expunged(decode_uids(&mut d)?),
+            HIDDEN => Change::Hidden(decode_uids(&mut d)?, Hidden(d.u32()?)),
             _ => return Err(d.damaged()),
         };
         Ok(Self { at, change })
@@ -209,6 +219,8 @@ fn decode_rows(d: &mut Decoder<'_>, modseq: ModSeq) -> Result<Vec<NewRow>, MailE
             saved,
             email: EmailId(email),
             uidl: if uidl == 0 { email } else { uidl },
+            // Every message comes in visible.
+            hidden: Hidden::NO,
         };
         let keywords = names
             .iter()
@@ -289,6 +301,7 @@ mod tests {
             } else {
                 100_000 - u64::from(n)
             },
+            hidden: Hidden::NO,
         }
     }
 
@@ -315,7 +328,9 @@ mod tests {
         for change in [
             Change::Appended(rows),
             Change::Flagged(uids.clone(), flags),
-            Change::Expunged(uids),
+            Change::Expunged(uids.clone()),
+            Change::Hidden(uids.clone(), Hidden::FOREVER),
+            Change::Hidden(uids, Hidden::until(2_000_000_000)),
         ] {
             let entry = JournalEntry { at: 5, change };
             let mut batch = Batch::new();

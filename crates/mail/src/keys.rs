@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use storage::Scan;
-use types::{AccountId, EmailId, MailboxId, MailboxName, ModSeq};
+use types::{AccountId, CredentialId, Door, EmailId, MailboxId, MailboxName, ModSeq};
 
 /// Of an account: the next unused id.
 pub(crate) const NEXT_ID: &[u8] = b"c";
@@ -13,6 +13,8 @@ pub(crate) const TREE: &[u8] = b"t";
 pub(crate) const GARBAGE: &[u8] = b"g";
 /// Of a partition: how much its annotations take.
 pub(crate) const ANNOTATIONS: &[u8] = b"A";
+/// Of an account: its POP3 policy. Of the system partition: the shortest `keep-days` of any policy.
+pub(crate) const POP3_POLICY: &[u8] = b"P";
 /// Pages of scans over small values.
 pub(crate) const PAGE: usize = 1024;
 
@@ -130,8 +132,35 @@ pub(crate) fn tombstones() -> Scan {
 }
 
 /// The keys that belong to a mailbox alone, but for its record and name.
-pub(crate) fn of_mailbox(mailbox: MailboxId) -> [Scan; 4] {
-    [b'j', b'v', b's', b'k'].map(|kind| Scan::prefix(with_id(kind, mailbox.0, &[]), PAGE))
+pub(crate) fn of_mailbox(mailbox: MailboxId) -> [Scan; 5] {
+    [b'j', b'v', b's', b'k', b'y'].map(|kind| Scan::prefix(with_id(kind, mailbox.0, &[]), PAGE))
+}
+
+/// `y`: when the first message of a mailbox is to be removed (policy `keep-days`).
+pub(crate) fn due(mailbox: MailboxId) -> Bytes {
+    with_id(b'y', mailbox.0, &[])
+}
+
+/// All mailboxes with messages to be removed.
+pub(crate) fn dues() -> Scan {
+    Scan::prefix(&b"y"[..], PAGE)
+}
+
+/// `z`: what POP3 deleted on a day.
+pub(crate) fn deletions(day: u32) -> Bytes {
+    [&b"z"[..], &day.to_be_bytes()].concat().into()
+}
+
+/// The days from `from` up to, not including, `to`.
+pub(crate) fn deletions_between(from: u32, to: u32) -> Scan {
+    let mut scan = Scan::prefix(&b"z"[..], PAGE);
+    (scan.start, scan.end) = (deletions(from), Some(deletions(to)));
+    scan
+}
+
+/// The day in a `z` key.
+pub(crate) fn day_of(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*key.get(1..5)?.first_chunk()?))
 }
 
 /// `e`: email record.
@@ -157,6 +186,25 @@ pub(crate) fn thread(name: &[u8; 16]) -> Bytes {
     key.into()
 }
 
+/// `d`: a message was delivered, by the day since 1970 and its name.
+pub(crate) fn delivered(day: u32, name: &[u8]) -> Bytes {
+    let mut key = Vec::with_capacity(5 + name.len());
+    key.push(b'd');
+    key.extend_from_slice(&day.to_be_bytes());
+    key.extend_from_slice(name);
+    key.into()
+}
+
+/// `U`: the POP3 unique id taken over for the message of that number.
+pub(crate) fn unique_id(number: u64) -> Bytes {
+    with_id(b'U', number, &[])
+}
+
+/// All unique ids taken over.
+pub(crate) fn unique_ids() -> Scan {
+    Scan::prefix(&b"U"[..], PAGE)
+}
+
 /// `a`: an annotation.
 pub(crate) fn annotation(mailbox: MailboxId, owner: u64, name: &str) -> Bytes {
     with_id(b'a', mailbox.0, &[&owner.to_be_bytes(), name.as_bytes()])
@@ -177,6 +225,62 @@ pub(crate) fn annotation_parts(key: &[u8]) -> Option<(u64, String)> {
 /// The name in an `a` key.
 pub(crate) fn annotation_name(key: &[u8]) -> Option<String> {
     annotation_parts(key).map(|(_, name)| name)
+}
+
+/// `l`: the access control list of a mailbox.
+pub(crate) fn acl(mailbox: MailboxId) -> Bytes {
+    with_id(b'l', mailbox.0, &[])
+}
+
+/// All access control lists.
+pub(crate) fn acls() -> Scan {
+    Scan::prefix(&b"l"[..], PAGE)
+}
+
+/// `o`: an account that shares mailboxes with this one.
+pub(crate) fn sharer(owner: AccountId) -> Bytes {
+    with_id(b'o', owner.0, &[])
+}
+
+/// All of those.
+pub(crate) fn sharers() -> Scan {
+    Scan::prefix(&b"o"[..], PAGE)
+}
+
+/// `C`: an app password.
+pub(crate) fn credential(id: CredentialId) -> Bytes {
+    with_id(b'C', id.0, &[])
+}
+
+/// All app passwords.
+pub(crate) fn credentials() -> Scan {
+    Scan::prefix(&b"C"[..], PAGE)
+}
+
+/// `L`: when a secret was used last at a door.
+pub(crate) fn last_use(id: CredentialId, door: Door) -> Bytes {
+    with_id(b'L', id.0, &[&[door as u8]])
+}
+
+/// All of them.
+pub(crate) fn last_uses() -> Scan {
+    Scan::prefix(&b"L"[..], PAGE)
+}
+
+/// `Y`: the secret by which this account authorises URLs into a mailbox of `owner`.
+pub(crate) fn access_key(owner: AccountId, mailbox: MailboxId) -> Bytes {
+    with_id(b'Y', owner.0, &[&mailbox.0.to_be_bytes()])
+}
+
+/// All of them.
+pub(crate) fn access_keys() -> Scan {
+    Scan::prefix(&b"Y"[..], PAGE)
+}
+
+/// Owner and mailbox in a `Y` key.
+pub(crate) fn access_key_parts(key: &[u8]) -> Option<(AccountId, MailboxId)> {
+    let mailbox = u64::from_be_bytes(*key.get(9..17)?.first_chunk()?);
+    Some((AccountId(id_of(key)?), MailboxId(mailbox)))
 }
 
 /// Of the system partition: `i`, an account by its folded name.

@@ -11,14 +11,20 @@
 //! durable. Sequence numbers do not exist here.
 #![forbid(unsafe_code)]
 
+mod access;
 mod account;
+mod acl;
+mod actor;
 mod annotations;
 mod apply;
+mod between;
 mod bulletin;
 mod check;
 mod chunk;
 mod codec;
+mod credentials;
 mod directory;
+mod disposal;
 mod edit;
 mod email;
 mod engine;
@@ -26,25 +32,35 @@ mod error;
 mod facts;
 mod folders;
 mod journal;
+mod keeping;
 mod keys;
 mod mailbox;
 mod messages;
+mod permitted;
+mod policy;
 mod quota;
 mod record;
+mod repeats;
 mod selected;
 mod snapshot;
 mod sweep;
 mod threads;
 mod tree;
+mod uidls;
+mod uses;
 mod view;
 
 pub use account::Account;
+pub use acl::{Acl, Grantee, Identifier};
+pub use actor::Actor;
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
 };
 pub use bulletin::{Changed, Watch};
-pub use chunk::Row;
+pub use chunk::{Hidden, Row};
+pub use credentials::{MAX_CREDENTIALS, StoredCredential};
 pub use directory::AccountInfo;
+pub use disposal::{Update, Updated};
 pub use email::{Email, Ingested};
 pub use engine::{Mail, Options};
 pub use error::{MailError, MailErrorKind};
@@ -52,8 +68,13 @@ pub use facts::{Facts, Text, ThreadId};
 pub use journal::FlagChange;
 pub use mailbox::Summary;
 pub use messages::{Appended, Copied, MAX_APPENDED, NewMessage, Replaced};
+pub use permitted::Permitted;
+pub use policy::{Count, Simulation};
 pub use quota::{Load, QuotaLimits, UNLIMITED, Usage};
+pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};
 pub use storage::Provenance;
-pub use tree::{Folder, Tree};
+pub use tree::{Folder, Tree, has_below};
+pub use uidls::{UniqueId, UniqueIds};
+pub use uses::LastUse;
 pub use view::{Changes, MAX_KEYWORDS, View};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
-use types::{MailboxId, ModSeq, Uid, UidValidity};
+use types::{AccountId, MailboxId, ModSeq, Uid, UidValidity};
 
 /// Counts of a mailbox (STATUS), kept without opening it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub(crate) struct State {
     /// When new messages were shown last.
     pub(crate) arrived: Option<Instant>,
     pub(crate) disk: OnDisk,
+    /// How often users have reset their access keys since it was opened.
+    key_resets: Vec<(AccountId, u64)>,
 }
 
 /// A committed state: the record, and the view if it is loaded.
@@ -94,6 +96,7 @@ impl Mailbox {
             recent_from,
             arrived: None,
             disk: OnDisk::default(),
+            key_resets: Vec::new(),
         };
         Arc::new(Self {
             id,
@@ -125,8 +128,25 @@ impl Mailbox {
         self.tick();
     }
 
-    fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.version.send_modify(|v| *v += 1);
+    }
+
+    /// A user has another access key; its sessions are told.
+    pub(crate) fn key_reset(&self, user: AccountId) {
+        let mut state = self.state();
+        match state.key_resets.iter_mut().find(|(id, _)| *id == user) {
+            Some((_, count)) => *count += 1,
+            None => state.key_resets.push((user, 1)),
+        }
+        drop(state);
+        self.tick();
+    }
+
+    pub(crate) fn key_resets(&self, user: AccountId) -> u64 {
+        let state = self.state();
+        let found = state.key_resets.iter().find(|(id, _)| *id == user);
+        found.map_or(0, |(_, count)| *count)
     }
 
     pub(crate) fn live(&self) -> Result<(), MailError> {

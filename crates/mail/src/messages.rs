@@ -1,15 +1,18 @@
 //! Appending, copying and moving messages.
 
 use crate::account::{AccountInner, Writer};
+use crate::chunk::Hidden;
 use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
+use crate::permitted::Permitted;
 use crate::record::MailboxRecord;
+use crate::repeats::Once;
 use crate::threads::Threading;
 use crate::{Account, Ingested, Load, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
 use std::sync::Arc;
-use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Rights, Uid, UidSet, UidValidity};
 
 /// A message to append.
 #[derive(Clone, Debug)]
@@ -68,13 +71,26 @@ pub const MAX_APPENDED: usize = 48 << 20;
 
 impl Account {
     /// Appends messages, all or none (MULTIAPPEND). Does not load the view. `NotFound`,
-    /// `OverQuota`, `Limit`, `Invalid` for a prefix that is too long.
+    /// `OverQuota`, `Limit`, `Denied`, `Invalid` for a prefix that is too long. Flags that a guest
+    /// may not set are left out (RFC 4314 4).
     pub async fn append(
         &self,
         mailbox: MailboxId,
         messages: Vec<NewMessage>,
     ) -> Result<Appended, MailError> {
-        Ok(self.add(mailbox, messages, None).await?.appended)
+        let appended = self.append_once(mailbox, messages, None).await?;
+        appended.ok_or_else(contention)
+    }
+
+    /// [`Self::append`], or `None` when `once` says that it has been done before.
+    pub(crate) async fn append_once(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+        once: Option<Once>,
+    ) -> Result<Option<Appended>, MailError> {
+        let added = self.add(mailbox, messages, None, once).await?;
+        Ok(added.map(|added| added.appended))
     }
 
     /// Appends messages and removes another one of this account, both or neither (REPLACE). The
@@ -86,16 +102,23 @@ impl Account {
         mailbox: MailboxId,
         messages: Vec<NewMessage>,
     ) -> Result<Replaced, MailError> {
-        self.add(mailbox, messages, Some(old)).await
+        let added = self.add(mailbox, messages, Some(old), None).await?;
+        added.ok_or_else(contention)
     }
 
+    /// `None`: `once` says that it has been done before.
     async fn add(
         &self,
         mailbox: MailboxId,
-        messages: Vec<NewMessage>,
+        mut messages: Vec<NewMessage>,
         replaced: Option<(&Selected, Uid)>,
-    ) -> Result<Replaced, MailError> {
+        once: Option<Once>,
+    ) -> Result<Option<Replaced>, MailError> {
         check_sizes(&messages)?;
+        if let Some((from, _)) = replaced {
+            // RFC 8508 4.1: what STORE of \Deleted and EXPUNGE take, as MOVE.
+            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
+        }
         let account = &self.0;
         let more = Load {
             messages: messages.len() as u64,
@@ -104,6 +127,10 @@ impl Account {
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             let target = account.existing(mailbox)?;
+            let permitted = self.may_insert(mailbox)?;
+            for message in &mut messages {
+                permitted.keep(&mut message.flags, &mut message.keywords);
+            }
             let less = match replaced {
                 Some((from, uid)) => account.load_of(from, uid).await?,
                 None => Load::default(),
@@ -116,6 +143,9 @@ impl Account {
             }
             let threads = account.threads(&messages).await?;
             let mut tx = Transaction::new(account, &mut writer);
+            if !account.is_first(once, &mut tx).await? {
+                return Ok(None);
+            }
             let rows = tx.new_rows(&mut writer, &target, &messages, &threads)?;
             let appended = Appended {
                 uids: rows.iter().map(|new| new.row.uid).collect(),
@@ -131,14 +161,15 @@ impl Account {
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
                 pending.shown().await?;
-                return Ok(Replaced { appended, modseq });
+                return Ok(Some(Replaced { appended, modseq }));
             }
             account.refresh(&mut writer).await?;
         }
         Err(contention())
     }
 
-    /// Copies messages, all that still exist or none.
+    /// Copies messages, all that still exist or none, also from another account. Flags that a guest
+    /// may not set are left out (RFC 4314 4). `NotFound`, `OverQuota`, `Limit`, `Denied`.
     pub async fn copy(
         &self,
         from: &Selected,
@@ -148,7 +179,9 @@ impl Account {
         self.transfer(from, uids, to, Transfer::Copy).await
     }
 
-    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids.
+    /// Moves messages in one commit (RFC 6851 3.3); within one mailbox they get new uids. Between
+    /// accounts it takes two: after a crash in the middle the messages are in both. As
+    /// [`copy`](Self::copy).
     pub async fn move_messages(
         &self,
         from: &Selected,
@@ -156,6 +189,13 @@ impl Account {
         to: MailboxId,
     ) -> Result<Copied, MailError> {
         self.transfer(from, uids, to, Transfer::Move).await
+    }
+
+    /// Which flags messages that are put there may have. `Denied` or `NotFound` when none may be.
+    fn may_insert(&self, mailbox: MailboxId) -> Result<Permitted, MailError> {
+        // RFC 4314 4: APPEND and COPY take i.
+        self.require(mailbox, Rights::INSERT)?;
+        Ok(Permitted::of(self.rights(mailbox)))
     }
 
     async fn transfer(
@@ -166,10 +206,18 @@ impl Account {
         how: Transfer,
     ) -> Result<Copied, MailError> {
         let account = &self.0;
+        if how == Transfer::Move {
+            // RFC 6851 4.2: what STORE of \Deleted and EXPUNGE take.
+            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
+        }
+        if from.account_id() != account.id {
+            return self.transfer_between(from, uids, to, how).await;
+        }
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             from.mailbox().live()?;
             let target = account.existing(to)?;
+            let permitted = self.may_insert(to)?;
             account.load(from.mailbox()).await?;
             let mut tx = Transaction::new(account, &mut writer);
             let source = tx.view(from.mailbox())?;
@@ -195,7 +243,10 @@ impl Account {
                 // The edit was made before the view was there.
                 tx = Transaction::new(account, &mut writer);
             }
-            let rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            let mut rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+            for NewRow { row, keywords } in &mut rows {
+                permitted.keep(&mut row.flags, keywords);
+            }
             let to_uids = rows.iter().map(|new| new.row.uid).collect();
             tx.change(&target, Change::Appended(rows))?;
             if how == Transfer::Move {
@@ -236,7 +287,7 @@ fn check_sizes(messages: &[NewMessage]) -> Result<(), MailError> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Transfer {
+pub(crate) enum Transfer {
     Copy,
     Move,
 }
@@ -283,6 +334,7 @@ impl Transaction<'_> {
                 saved: now,
                 email,
                 uidl: email.0,
+                hidden: Hidden::NO,
             };
             rows.push(NewRow {
                 row,
@@ -292,7 +344,9 @@ impl Transaction<'_> {
         Ok(rows)
     }
 
-    fn transferred(
+    /// The rows that messages of `source` become in `target`. With keywords, the target's view must
+    /// be loaded.
+    pub(crate) fn transferred(
         &mut self,
         writer: &mut Writer,
         source: &View,
@@ -311,6 +365,8 @@ impl Transaction<'_> {
         for (_, mut row) in source.rows_in(uids) {
             row.uid = fresh.next()?;
             row.saved = now;
+            // Whoever files a message takes it into their own care.
+            row.hidden = Hidden::NO;
             if how == Transfer::Copy {
                 row.uidl = uidl;
                 uidl += 1;

@@ -1,14 +1,16 @@
 //! A mailbox opened by a session: reading its view, changing flags, expunging.
 
 use crate::account::AccountInner;
+use crate::acl::{Guest, denied};
 use crate::edit::{ATTEMPTS, Transaction};
 use crate::journal::Change;
 use crate::mailbox::Mailbox;
 use crate::messages::contention;
-use crate::{Account, FlagChange, MailError, Row, View, snapshot};
+use crate::permitted::Permitted;
+use crate::{Account, Email, FlagChange, MailError, Row, View, snapshot};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use types::{AccountId, FlagOp, Flags, MailboxId, ModSeq, Uid, UidSet};
+use types::{AccountId, EmailId, FlagOp, Flags, MailboxId, ModSeq, Rights, Uid, UidSet};
 
 /// What a STORE did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct Expunged {
 /// A mailbox opened by a session: keeps its view in memory while it lives.
 pub struct Selected {
     account: Arc<AccountInner>,
+    guest: Guest,
     mailbox: Arc<Mailbox>,
     /// What `view()` answers should the newest one be unavailable.
     opened: Arc<View>,
@@ -40,14 +43,18 @@ pub struct Selected {
 
 impl Account {
     /// Opens a mailbox for a session: its view is loaded and stays so while the handle lives.
+    /// `NotFound`, `Denied`.
     pub async fn select(&self, id: MailboxId) -> Result<Selected, MailError> {
         let account = self.0.clone();
         let mailbox = account.existing(id)?;
+        // RFC 4314 4: SELECT and EXAMINE take the right to read.
+        self.require(id, Rights::READ)?;
         mailbox.sessions.fetch_add(1, Ordering::AcqRel);
         // From here on the session is counted, and dropping `selected` uncounts it.
         let empty = View::empty(mailbox.state().head.record.uid_validity);
         let mut selected = Selected {
             account,
+            guest: self.2,
             mailbox,
             opened: Arc::new(empty),
         };
@@ -79,6 +86,10 @@ impl Selected {
         &self.mailbox
     }
 
+    pub(crate) fn account(&self) -> &Arc<AccountInner> {
+        &self.account
+    }
+
     /// The mailbox's id.
     pub fn id(&self) -> MailboxId {
         self.mailbox.id
@@ -87,6 +98,23 @@ impl Selected {
     /// Whose mailbox it is.
     pub fn account_id(&self) -> AccountId {
         self.account.id
+    }
+
+    /// What may be done with it now; nothing when it is gone.
+    pub fn rights(&self) -> Rights {
+        self.account.rights(self.guest, self.mailbox.id)
+    }
+
+    pub(crate) async fn emails(&self, ids: &[EmailId]) -> Result<Vec<Option<Email>>, MailError> {
+        self.account.emails(ids).await
+    }
+
+    /// `Denied` unless all of `rights` are there. Who has it open knows of it.
+    pub fn require(&self, rights: Rights) -> Result<(), MailError> {
+        match self.rights().contains(rights) {
+            true => Ok(()),
+            false => Err(denied()),
+        }
     }
 
     /// The newest view that may be shown. Cheap.
@@ -99,9 +127,15 @@ impl Selected {
             .unwrap_or_else(|| self.opened.clone())
     }
 
-    /// Changes its value whenever `view()` does, and when the mailbox is deleted.
+    /// Changes its value whenever `view()` or `key_resets()` does, when rights to it are given or
+    /// taken, and when the mailbox is deleted.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
         self.mailbox.watch()
+    }
+
+    /// How often `user` has got another access key for this mailbox since the process opened it.
+    pub fn key_resets(&self, user: AccountId) -> u64 {
+        self.mailbox.key_resets(user)
     }
 
     /// When new messages were last made visible, for measuring how soon they are told.
@@ -132,7 +166,9 @@ impl Selected {
     }
 
     /// Changes flags of those of `uids` that exist. With `unchanged_since`, messages whose modseq
-    /// is larger are left alone. Visible to everybody when it returns; durable within 100 ms.
+    /// is larger are left alone. Visible to everybody when it returns; durable within 100 ms. Flags
+    /// that a guest may not change stay as they are; `Denied` when that is all of them (RFC 4314
+    /// 4).
     pub async fn store(
         &self,
         uids: &UidSet,
@@ -146,15 +182,25 @@ impl Selected {
             account.load(&self.mailbox).await?;
             let mut tx = Transaction::new(account, &mut writer);
             let view = tx.view(&self.mailbox)?;
-            let plan = Plan::new(&view, uids, change, unchanged_since);
-            if plan.changing.is_empty() {
+            let (first, then) = Permitted::of(self.rights()).changes(change, &view)?;
+            let mut plan = Plan::new(&view, uids, &first, unchanged_since);
+            let then = then.map(|change| {
+                let plan = Plan::new(&view, &plan.named, &change, None);
+                (plan.changing, change)
+            });
+            let first = (std::mem::take(&mut plan.changing), first);
+            let mut modseq = None;
+            for (uids, change) in std::iter::once(first).chain(then) {
+                if !uids.is_empty() {
+                    modseq = Some(tx.change(&self.mailbox, Change::Flagged(uids, change))?);
+                }
+            }
+            let Some(modseq) = modseq else {
                 drop(writer);
                 // RFC 7162 3.1.3: what changes nothing needs no new modseq.
                 self.mailbox.wait_shown(view.modseq()).await?;
                 return Ok(plan.stored(view.modseq()));
-            }
-            let flagged = Change::Flagged(plan.changing.clone(), change.clone());
-            let modseq = tx.change(&self.mailbox, flagged)?;
+            };
             if let Some(pending) = tx.commit(&mut writer, false).await? {
                 drop(writer);
                 pending.shown().await?;
@@ -165,16 +211,15 @@ impl Selected {
         Err(contention())
     }
 
-    /// Removes those of `uids` that exist, for good.
+    /// Removes those of `uids` that exist, for good. `Denied`.
     pub async fn expunge(&self, uids: &UidSet) -> Result<Expunged, MailError> {
-        self.remove(&UidSet::new(), |view| view.existing(uids))
-            .await
+        self.remove(|view| view.existing(uids)).await
     }
 
-    /// Removes those of `uids` (all, if `None`) that carry `\Deleted`.
+    /// Removes those of `uids` (all, if `None`) that carry `\Deleted`. `Denied`.
     pub async fn expunge_deleted(&self, uids: Option<&UidSet>) -> Result<Expunged, MailError> {
         let deleted = |row: &Row| row.flags.contains(Flags::DELETED);
-        self.remove(&UidSet::new(), |view| match uids {
+        self.remove(|view| match uids {
             Some(uids) => view
                 .rows_in(uids)
                 .map(|(_, row)| row)
@@ -186,43 +231,25 @@ impl Selected {
         .await
     }
 
-    /// POP3's UPDATE: sets `\Seen` on `seen` and removes `remove`, in one durable commit.
-    pub async fn update(&self, seen: &UidSet, remove: &UidSet) -> Result<Expunged, MailError> {
-        self.remove(seen, |view| view.existing(remove)).await
-    }
-
-    async fn remove(
-        &self,
-        seen: &UidSet,
-        choose: impl Fn(&View) -> UidSet,
-    ) -> Result<Expunged, MailError> {
+    async fn remove(&self, choose: impl Fn(&View) -> UidSet) -> Result<Expunged, MailError> {
         let account = &self.account;
-        let mark = FlagChange {
-            op: FlagOp::Add,
-            flags: Flags::SEEN,
-            keywords: Vec::new(),
-        };
         let mut writer = account.writer.lock().await;
         for _ in 0..ATTEMPTS {
             self.mailbox.live()?;
+            // RFC 4314 4: EXPUNGE takes e.
+            self.require(Rights::EXPUNGE)?;
             account.load(&self.mailbox).await?;
             let mut tx = Transaction::new(account, &mut writer);
             let view = tx.view(&self.mailbox)?;
             let uids = choose(&view);
-            let marked = Plan::new(&view, seen, &mark, None).changing;
-            let mut modseq = view.modseq();
-            if uids.is_empty() && marked.is_empty() {
+            if uids.is_empty() {
+                let modseq = view.modseq();
                 drop(writer);
                 self.mailbox.wait_shown(modseq).await?;
                 return Ok(Expunged { uids, modseq });
             }
-            if !marked.is_empty() {
-                modseq = tx.change(&self.mailbox, Change::Flagged(marked, mark.clone()))?;
-            }
-            if !uids.is_empty() {
-                tx.mark_garbage(&writer);
-                modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
-            }
+            tx.mark_garbage(&writer);
+            let modseq = tx.change(&self.mailbox, Change::Expunged(uids.clone()))?;
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
                 pending.shown().await?;
@@ -263,14 +290,19 @@ impl Selected {
 }
 
 /// Which messages a STORE touches, and which of them it really changes.
-struct Plan {
+pub(crate) struct Plan {
     named: UidSet,
     modified: UidSet,
-    changing: UidSet,
+    pub(crate) changing: UidSet,
 }
 
 impl Plan {
-    fn new(view: &View, uids: &UidSet, change: &FlagChange, unchanged_since: Option<u64>) -> Self {
+    pub(crate) fn new(
+        view: &View,
+        uids: &UidSet,
+        change: &FlagChange,
+        unchanged_since: Option<u64>,
+    ) -> Self {
         let known: u64 = change
             .keywords
             .iter()

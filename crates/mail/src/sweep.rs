@@ -231,9 +231,9 @@ impl AccountInner {
 }
 
 impl Mail {
-    /// One round of background cleaning over all accounts: keys of deleted mailboxes, emails in no
-    /// mailbox once the grace period has passed, blobs without links. Meant to be called every few
-    /// minutes. Returns how many emails were removed.
+    /// One round of background cleaning over all accounts: messages kept long enough, keys of deleted
+    /// mailboxes, emails in no mailbox once the grace period has passed, blobs without links. Meant
+    /// to be called every few minutes. Returns how many emails were removed.
     ///
     /// # Errors
     /// The first trouble of the store; what was done stays done.
@@ -245,7 +245,11 @@ impl Mail {
                 return Ok(removed);
             };
             for id in page {
-                if id != AccountId::SYSTEM && self.meta().get(id, keys::GARBAGE).await?.is_some() {
+                if id == AccountId::SYSTEM {
+                    continue;
+                }
+                self.remove_due(id, crate::engine::now()).await?;
+                if self.meta().get(id, keys::GARBAGE).await?.is_some() {
                     removed += self.sweep_account(id).await?;
                 }
             }

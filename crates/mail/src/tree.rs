@@ -1,6 +1,8 @@
 //! The mailbox tree of an account, as an immutable snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::Acl;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use types::{MailboxId, MailboxName, Role};
 
 /// One existing mailbox.
@@ -19,6 +21,7 @@ pub struct Tree {
     pub folders: BTreeMap<MailboxName, Folder>,
     /// Subscribed names, whether or not such a mailbox exists (RFC 9051 6.3.7).
     pub subscriptions: BTreeSet<MailboxName>,
+    pub(crate) acls: HashMap<MailboxId, Arc<Acl>>,
 }
 
 impl Tree {
@@ -35,28 +38,20 @@ impl Tree {
             .map(|(name, _)| name)
     }
 
-    /// Whether any mailbox lies below the name.
-    pub fn has_children(&self, name: &MailboxName) -> bool {
-        self.folders
-            .range(name.clone()..)
-            .skip_while(|(n, _)| *n == name)
-            .find(|(n, _)| !n.as_str().starts_with(name.as_str()) || n.is_below(name))
-            .is_some_and(|(n, _)| n.is_below(name))
-    }
-
-    /// Names that exist only because a mailbox lies below them (`\NonExistent`, RFC 5258 3.1).
-    pub fn implied(&self) -> BTreeSet<MailboxName> {
-        self.folders
-            .keys()
-            .flat_map(MailboxName::ancestors)
-            .filter(|name| !self.folders.contains_key(name))
-            .collect()
-    }
-
     /// The mailbox with a role.
     pub fn with_role(&self, role: Role) -> Option<(&MailboxName, &Folder)> {
         self.folders
             .iter()
             .find(|(_, folder)| folder.role == Some(role))
     }
+}
+
+/// Whether any of these names lies below `name`.
+pub fn has_below<T>(names: &BTreeMap<MailboxName, T>, name: &MailboxName) -> bool {
+    names
+        .range(name.clone()..)
+        .map(|(n, _)| n)
+        .skip_while(|n| *n == name)
+        .find(|n| !n.as_str().starts_with(name.as_str()) || n.is_below(name))
+        .is_some_and(|n| n.is_below(name))
 }

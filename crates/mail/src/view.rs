@@ -165,7 +165,7 @@ impl View {
         found
     }
 
-    /// Sum of [`Row::pop3_size`] over all messages, without visiting each.
+    /// Sum of [`Row::pop3_size`] over the messages POP3 shows, without visiting each.
     pub fn pop3_octets(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.pop3_octets()).sum()
     }

@@ -7,7 +7,7 @@ mod common;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::{assert_sound, id_of, message, name, open, text, uid};
-use mail::{FlagChange, MailErrorKind, Options};
+use mail::{FlagChange, Grantee, Identifier, MailErrorKind, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use storage::{
@@ -15,7 +15,7 @@ use storage::{
     Watch,
 };
 use tokio::sync::watch;
-use types::{AccountId, BlobHash, FlagOp, Flags, UidSet};
+use types::{AccountId, BlobHash, FlagOp, Flags, Rights, UidSet};
 
 /// A store whose disk is as slow, and whose power as unreliable, as the test wants.
 struct Slow {
@@ -229,6 +229,56 @@ async fn two_processes_on_one_store_keep_each_other_right() {
         }
     }
     assert_eq!(session.view().uid_next(), 101);
+    assert_sound(&a).await;
+    assert_sound(&b).await;
+}
+
+#[tokio::test]
+async fn rights_given_and_taken_in_one_process_count_in_the_other() {
+    let store = Slow::new(false);
+    let blobs = Arc::new(MemoryBlobs::new());
+    let a = open(store.clone(), blobs.clone(), Options::default()).await;
+    let owner = a.create_account("owner", None).await.unwrap().id;
+    let guest = a.create_account("guest", None).await.unwrap().id;
+    let here = a.account(owner).await.unwrap();
+    let b = open(store.clone(), blobs, Options::default()).await;
+    let there = b.account(owner).await.unwrap().for_guest(guest);
+    let (inbox, mut tree) = (id_of(&here, "INBOX"), there.watch_tree());
+    let named = Identifier {
+        grantee: Grantee::Account(guest),
+        negative: false,
+    };
+    let lr = Rights::LOOKUP.and(Rights::READ);
+    here.set_acl(inbox, named, |_| lr).await.unwrap();
+    while there.rights(inbox) != lr {
+        tree.changed().await.unwrap();
+    }
+    assert_eq!(b.sharers(guest).await.unwrap().len(), 1);
+    let session = there.select(inbox).await.unwrap();
+    let mut watch = session.watch();
+    here.set_acl(inbox, named, |_| Rights::NONE).await.unwrap();
+    // Whoever has it open is told, though no message changes.
+    while session.rights() != Rights::NONE {
+        watch.changed().await.unwrap();
+    }
+    // Both change the list, and neither change is lost.
+    let anyone = Identifier {
+        grantee: Grantee::Anyone,
+        negative: false,
+    };
+    let owner_there = b.account(owner).await.unwrap();
+    let (one, other) = tokio::join!(
+        here.set_acl(inbox, named, |_| lr),
+        owner_there.set_acl(inbox, anyone, |_| Rights::POST)
+    );
+    one.and(other).unwrap();
+    let mut tree_here = here.watch_tree();
+    while here.acl(inbox).unwrap().entries().count() != 2 {
+        tree_here.changed().await.unwrap();
+    }
+    while there.rights(inbox) != lr.and(Rights::POST) {
+        tree.changed().await.unwrap();
+    }
     assert_sound(&a).await;
     assert_sound(&b).await;
 }

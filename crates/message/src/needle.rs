@@ -68,6 +68,11 @@ impl Needle {
         }
     }
 
+    /// What is looked for, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Makes it a search by another collation.
     pub fn collate(&mut self, collation: Collation) {
         if self.collation != collation {

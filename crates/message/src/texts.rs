@@ -58,6 +58,26 @@ impl Digest<'_> {
         looked_at.max().unwrap_or(0)
     }
 
+    /// Calls `f` with the pieces [`body_texts`] gives for `message`, the message that was digested
+    /// or its first [`Digest::searched_len`] octets, until it breaks. The parts need not be found
+    /// again.
+    pub fn each_body_text(&self, message: &[u8], f: &mut dyn FnMut(&str) -> ControlFlow<()>) {
+        for (index, entry) in (0..).map_while(|index| Some((index, self.entry(index)?))) {
+            let header = slice(message, entry.header as usize, entry.body as usize);
+            if index > 0 && each_field(header, f).is_break() {
+                return;
+            }
+            if entry.is(Entry::TEXT) && entry.body < entry.end {
+                let body = slice(message, entry.body as usize, entry.end as usize);
+                let media = mime_fields(header).content_type.map(MediaType::parse);
+                let media = media.unwrap_or_else(MediaType::text_plain);
+                if part_text(body, entry.encoding(), &media, f).is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Whether `needle` is in one of the pieces [`body_texts`] gives for `message`, the message
     /// that was digested or its first [`Digest::searched_len`] octets. Faster, since the parts need
     /// not be found again, and ASCII text is not looked at twice.

@@ -159,7 +159,7 @@ pub(crate) struct DotBlock {
     at_line_start: bool,
     /// Stuffed dots before `scanned`.
     dots: usize,
-    /// Octets thrown away since the block was found too large.
+    /// Octets thrown away since the block was found too large, or was given up.
     dropped: Option<u64>,
 }
 
@@ -172,6 +172,11 @@ impl DotBlock {
             dots: 0,
             dropped: None,
         }
+    }
+
+    /// From here on the block is thrown away up to its end, which is then `TooLong`.
+    pub(crate) fn give_up(&mut self) {
+        self.dropped.get_or_insert(0);
     }
 
     /// The block, if its end has been read.

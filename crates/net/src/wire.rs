@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::conn::{Conn, Layer, Peer, TlsInfo};
@@ -54,14 +55,16 @@ impl Default for Timeouts {
     }
 }
 
-/// Why nothing more can be read or written. After all but `TooLong` and `TooLarge` the session is
-/// over; `Timeout` and `Shutdown` leave the connection usable for a last line.
+/// Why nothing more can be read or written. After all but `TooLong`, `TooLarge` and `NoRoom` the
+/// session is over; `Timeout`, `Shutdown` and `Ended` leave the connection usable for a last line.
 #[derive(Debug)]
 pub enum WireError {
     /// A line over the limit. It has been thrown away up to its end.
     TooLong(Excess),
     /// A block over the limit. It has been thrown away up to its end.
     TooLarge,
+    /// A block for which there is no room now. It has been thrown away up to its end.
+    NoRoom,
     /// The peer has closed the connection.
     Eof,
     /// The peer took longer than allowed.
@@ -70,6 +73,8 @@ pub enum WireError {
     Gone,
     /// The process is stopping.
     Shutdown,
+    /// What [`Wire::end_when`] waits for has happened.
+    Ended,
     /// The transport failed.
     Io(io::Error),
 }
@@ -79,10 +84,12 @@ impl fmt::Display for WireError {
         match self {
             Self::TooLong(_) => f.write_str("line too long"),
             Self::TooLarge => f.write_str("data too large"),
+            Self::NoRoom => f.write_str("no room for the data"),
             Self::Eof => f.write_str("connection closed by peer"),
             Self::Timeout => f.write_str("peer too slow"),
             Self::Gone => f.write_str("peer sends without end"),
             Self::Shutdown => f.write_str("shutting down"),
+            Self::Ended => f.write_str("session ended by the server"),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -125,6 +132,8 @@ pub struct Wire {
     read_size: usize,
     timeouts: Timeouts,
     shutdown: Token,
+    /// See [`Wire::end_when`].
+    ended: Option<watch::Receiver<bool>>,
     open: OpenConn,
     bytes_in: u64,
     bytes_out: u64,
@@ -147,6 +156,7 @@ impl Wire {
             read_size: READ_SMALL,
             timeouts,
             shutdown,
+            ended: None,
             open,
             bytes_in: 0,
             bytes_out: 0,
@@ -160,7 +170,7 @@ impl Wire {
     /// Cancel safe: nothing read is lost when the future is dropped.
     ///
     /// # Errors
-    /// All but `TooLarge`.
+    /// All but `TooLarge` and `NoRoom`.
     pub async fn line(&mut self, max: usize) -> Result<Bytes, WireError> {
         let deadline = self.deadline(Wait::Command);
         loop {
@@ -205,14 +215,25 @@ impl Wire {
 
     /// A block ended by CRLF "." CRLF, without that end but with its last CRLF, dot-stuffing
     /// removed (RFC 5321 4.5.2). A block over `max` octets is read to its end, then reported as
-    /// `TooLarge`. Not cancel safe. Does not end for a shutdown.
-    pub async fn dot_block(&mut self, max: usize) -> Result<Bytes, WireError> {
+    /// `TooLarge`. `has_room` is asked whenever more of it has come, with the octets held; once it
+    /// says no the rest is read and forgotten, and the block reported as `NoRoom`. Not cancel safe.
+    /// Does not end for a shutdown.
+    pub async fn dot_block(
+        &mut self,
+        max: usize,
+        mut has_room: impl FnMut(usize) -> bool,
+    ) -> Result<Bytes, WireError> {
         let mut block = DotBlock::new(max);
         let mut size = READ_SMALL;
+        let mut over = WireError::TooLarge;
         loop {
+            if !has_room(self.input.buf.len()) {
+                block.give_up();
+                over = WireError::NoRoom;
+            }
             if let Some(block) = block.take(&mut self.input) {
                 return block.map_err(|unfit| match unfit {
-                    Unfit::TooLong(_) => WireError::TooLarge,
+                    Unfit::TooLong(_) => over,
                     Unfit::Endless => WireError::Gone,
                 });
             }
@@ -378,6 +399,11 @@ impl Wire {
         self.timeouts.idle = idle;
     }
 
+    /// From now on waiting for a command answers `Ended` once `ended` is true.
+    pub fn end_when(&mut self, ended: watch::Receiver<bool>) {
+        self.ended = Some(ended);
+    }
+
     /// What the connection counts as in `gatepost_connections`.
     pub fn set_state(&mut self, state: ConnState) {
         self.open.set_state(state);
@@ -403,10 +429,16 @@ impl Wire {
             return Err(WireError::Shutdown);
         }
         let mut shutdown = self.shutdown.clone();
+        let ended = self.ended.clone();
+        // A client that never pauses is ended too.
+        if wait == Wait::Command && ended.as_ref().is_some_and(|ended| *ended.borrow()) {
+            return Err(WireError::Ended);
+        }
         let read = tokio::select! {
             biased;
             read = poll_fn(|cx| self.poll_fill(cx, want)) => read?,
             () = shutdown.started(), if wait == Wait::Command => return Err(WireError::Shutdown),
+            () = is_true(ended), if wait == Wait::Command => return Err(WireError::Ended),
             () = tokio::time::sleep_until(deadline) => return Err(WireError::Timeout),
         };
         if read == 0 {
@@ -465,6 +497,16 @@ impl Wire {
         self.unflushed = false;
         Poll::Ready(Ok(()))
     }
+}
+
+/// Resolves when the value is true: never, if nobody can set it any more.
+async fn is_true(value: Option<watch::Receiver<bool>>) {
+    if let Some(mut value) = value
+        && value.wait_for(|value| *value).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Never fails.

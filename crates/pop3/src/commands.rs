@@ -1,10 +1,12 @@
 //! The TRANSACTION state without bodies (RFC 1939 5), and QUIT (4, 6).
 
 use bytes::BytesMut;
+use mail::{Row, UniqueIds};
 
 use crate::refusal::Refusal;
 use crate::registry::Arguments;
 use crate::session::{Answer, HIGH_WATER, Session, State, Stop};
+use crate::texts::Text;
 
 /// `STAT`: messages and octets.
 pub(crate) async fn stat(session: &mut Session, _: Arguments<'_>) -> Answer {
@@ -21,6 +23,7 @@ pub(crate) async fn stat(session: &mut Session, _: Arguments<'_>) -> Answer {
 
 /// `LIST [msg]`: octets of each message.
 pub(crate) async fn list(session: &mut Session, arguments: Arguments<'_>) -> Answer {
+    let language = session.language;
     let (transaction, wire, _) = session.transaction()?;
     let maildrop = &transaction.maildrop;
     if let Some(argument) = arguments.first() {
@@ -30,12 +33,7 @@ pub(crate) async fn list(session: &mut Session, arguments: Arguments<'_>) -> Ans
         scan_listing(out, place.number(), row.pop3_size());
         return Ok(());
     }
-    let out = wire.buffer();
-    out.extend_from_slice(b"+OK ");
-    decimal(out, maildrop.messages());
-    out.extend_from_slice(b" messages (");
-    decimal(out, maildrop.octets());
-    out.extend_from_slice(b" octets)\r\n");
+    wire.write(maildrop.in_words(language).as_bytes());
     for (place, row) in maildrop.listing() {
         scan_listing(wire.buffer(), place.number(), row.pop3_size());
         wire.flush_if_over(HIGH_WATER).await?;
@@ -48,11 +46,12 @@ pub(crate) async fn list(session: &mut Session, arguments: Arguments<'_>) -> Ans
 pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Answer {
     let (transaction, wire, front) = session.transaction()?;
     let maildrop = &transaction.maildrop;
+    let ids = maildrop.unique_ids().await?;
     if let Some(argument) = arguments.first() {
         let (place, row) = maildrop.find(argument)?;
         let out = wire.buffer();
         out.extend_from_slice(b"+OK ");
-        unique_id(out, place.number(), &row.uidl_text());
+        unique_id(out, place.number(), ids, &row);
         return Ok(());
     }
     wire.write(b"+OK\r\n");
@@ -60,7 +59,7 @@ pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Ans
     for (place, row) in maildrop.listing() {
         let out = wire.buffer();
         let before = out.len();
-        unique_id(out, place.number(), &row.uidl_text());
+        unique_id(out, place.number(), ids, &row);
         octets += (out.len() - before) as u64;
         wire.flush_if_over(HIGH_WATER).await?;
     }
@@ -71,12 +70,12 @@ pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Ans
 
 /// `DELE msg`: hidden now, removed by QUIT.
 pub(crate) async fn dele(session: &mut Session, arguments: Arguments<'_>) -> Answer {
-    let (transaction, wire, _) = session.transaction()?;
+    let (transaction, _, _) = session.transaction()?;
     let (place, row) = transaction
         .maildrop
         .find(arguments.first().unwrap_or_default())?;
     transaction.maildrop.delete(place, &row);
-    wire.write(b"+OK message deleted\r\n");
+    session.accept(Text::MessageDeleted);
     Ok(())
 }
 
@@ -98,7 +97,12 @@ pub(crate) async fn rset(session: &mut Session, _: Arguments<'_>) -> Answer {
 pub(crate) async fn quit(session: &mut Session, _: Arguments<'_>) -> Answer {
     if let State::Transaction(transaction) = &session.state {
         match transaction.maildrop.update().await {
-            Ok(updated) => session.front.counters.deleted.inc_by(updated.removed),
+            Ok(messages) => {
+                let counters = &session.front.counters;
+                counters
+                    .disposed(transaction.maildrop.policy())
+                    .inc_by(messages);
+            }
             Err(error) => {
                 tracing::warn!(%error, "update failed");
                 // RFC 1939 6: the connection ends whether or not the removal succeeded.
@@ -107,7 +111,7 @@ pub(crate) async fn quit(session: &mut Session, _: Arguments<'_>) -> Answer {
             }
         }
     }
-    session.wire.write(b"+OK bye\r\n");
+    session.accept(Text::Bye);
     Err(Stop::Close)
 }
 
@@ -118,10 +122,10 @@ fn scan_listing(out: &mut BytesMut, number: u64, octets: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn unique_id(out: &mut BytesMut, number: u64, uidl: &[u8]) {
+fn unique_id(out: &mut BytesMut, number: u64, ids: &UniqueIds, row: &Row) {
     decimal(out, number);
     out.extend_from_slice(b" ");
-    out.extend_from_slice(uidl);
+    ids.write(row, out);
     out.extend_from_slice(b"\r\n");
 }
 

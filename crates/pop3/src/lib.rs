@@ -1,4 +1,4 @@
-//! The POP3 front: RFC 1939 with CAPA, STLS, SASL, pipelining and response codes.
+//! The POP3 front: RFC 1939 with CAPA, STLS, SASL, pipelining, response codes, UTF8 and LANG.
 //!
 //! A session is a snapshot of one mailbox at login (DESIGN 5): numbers, sizes and contents stay
 //! until QUIT whatever IMAP does meanwhile, nothing is locked, and only QUIT changes anything, in
@@ -8,8 +8,11 @@
 //! from.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod bodies;
+mod capa;
 mod commands;
+mod language;
 mod login;
 mod maildrop;
 mod refusal;
@@ -17,6 +20,7 @@ mod registry;
 mod retrieve;
 mod session;
 mod stuff;
+mod texts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +30,10 @@ use bytes::Bytes;
 use mail::Mail;
 use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
 use prometheus::IntCounter;
+use types::Pop3Policy;
+
+use crate::admission::{Exclusive, LoginDelay};
+pub use crate::texts::Language;
 
 /// Settings of the front.
 #[derive(Clone, Debug)]
@@ -36,6 +44,18 @@ pub struct Settings {
     pub cleartext: CleartextPolicy,
     /// Whether a message retrieved with RETR is `\Seen` after QUIT (DESIGN 5.6).
     pub mark_seen: bool,
+    /// What DELE means for accounts and credentials without a policy of their own (DESIGN 5.4).
+    pub policy: Pop3Policy,
+    /// How long an account must wait between logins; zero: not at all.
+    pub login_delay: Duration,
+    /// Whether a maildrop is open in one session at most (RFC 1939 4 asks for a lock; a snapshot
+    /// needs none).
+    pub exclusive_sessions: bool,
+    /// Whether a message with UTF-8 in its header is refused to clients that did not say UTF8
+    /// (RFC 6856 2.1), rather than sent as it is.
+    pub refuse_utf8: bool,
+    /// The language of `LANG *`.
+    pub language: Language,
     /// How long a client may take for a command before it has logged in.
     pub login_timeout: Duration,
     /// The same afterwards; RFC 1939 3 asks for at least 10 minutes.
@@ -52,6 +72,11 @@ impl Default for Settings {
             hostname: "localhost".to_owned(),
             cleartext: CleartextPolicy::default(),
             mark_seen: true,
+            policy: Pop3Policy::default(),
+            login_delay: Duration::ZERO,
+            exclusive_sessions: false,
+            refuse_utf8: false,
+            language: Language::default(),
             login_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(10 * 60),
             max_login_failures: 5,
@@ -88,12 +113,17 @@ pub fn command_table() -> impl Iterator<Item = (&'static str, &'static str, &'st
 pub struct Pop3 {
     deps: Deps,
     counters: Counters,
+    login_delay: LoginDelay,
+    exclusive: Exclusive,
 }
 
 /// Series that are hot, or count something else than commands.
 struct Counters {
     retrieved: IntCounter,
     deleted: IntCounter,
+    trashed: IntCounter,
+    archived: IntCounter,
+    hidden: IntCounter,
     uidl_bytes: IntCounter,
     retr_bytes: IntCounter,
 }
@@ -104,10 +134,31 @@ impl Pop3 {
         let counters = Counters {
             retrieved: deps.metrics.messages("retrieved"),
             deleted: deps.metrics.messages("deleted"),
+            trashed: deps.metrics.messages("trashed"),
+            archived: deps.metrics.messages("archived"),
+            hidden: deps.metrics.messages("hidden"),
             uidl_bytes: deps.metrics.sync_bytes("uidl"),
             retr_bytes: deps.metrics.sync_bytes("retr"),
         };
-        Arc::new(Self { deps, counters })
+        let login_delay = LoginDelay::new(deps.settings.login_delay);
+        Arc::new(Self {
+            deps,
+            counters,
+            login_delay,
+            exclusive: Exclusive::default(),
+        })
+    }
+}
+
+impl Counters {
+    /// The counter of messages deleted under a policy.
+    fn disposed(&self, policy: &Pop3Policy) -> &IntCounter {
+        match policy {
+            Pop3Policy::Delete => &self.deleted,
+            Pop3Policy::Trash => &self.trashed,
+            Pop3Policy::Archive(_) => &self.archived,
+            Pop3Policy::Keep | Pop3Policy::KeepDays(_) => &self.hidden,
+        }
     }
 }
 

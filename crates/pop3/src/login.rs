@@ -1,46 +1,22 @@
-//! The AUTHORIZATION state: CAPA, STLS, USER and PASS, AUTH.
+//! The AUTHORIZATION state: STLS, USER and PASS, AUTH.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use auth::sasl::{self, Credentials, Exchange, Reply};
 use auth::{AuthError, Login, Principal, Secret};
-use mail::{Account, Selected};
+use mail::{Account, Actor};
 use net::{ConnState, WireError};
-use types::MailboxName;
+use types::{Door, MailboxName};
 
+use crate::Pop3;
 use crate::bodies::Bodies;
 use crate::maildrop::Maildrop;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::registry::Arguments;
 use crate::session::{Answer, Session, State, Stop, Transaction};
-
-/// `CAPA` (RFC 2449 5): the truth about this connection now.
-pub(crate) async fn capa(session: &mut Session, _: Arguments<'_>) -> Answer {
-    let mut list = String::from("+OK\r\nTOP\r\nUIDL\r\n");
-    // RFC 2449 5: what is available in the AUTHORIZATION state is announced in both states;
-    // 6.2, RFC 5034 3: USER and SASL stay after login.
-    if session.may_log_in() {
-        list.push_str("USER\r\nSASL");
-        for mechanism in sasl::MECHANISMS {
-            list.push(' ');
-            list.push_str(mechanism);
-        }
-        list.push_str("\r\n");
-    }
-    // RFC 2595 8: STLS is announced in the AUTHORIZATION state only, and never under TLS.
-    if session.may_start_tls() {
-        list.push_str("STLS\r\n");
-    }
-    // RFC 2449 6.7: EXPIRE NEVER: nothing is deleted but what the client deletes.
-    list.push_str("RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n");
-    list.push_str(concat!(
-        "IMPLEMENTATION Gatepost-",
-        env!("CARGO_PKG_VERSION"),
-        "\r\n.\r\n"
-    ));
-    session.wire.write(list.as_bytes());
-    Ok(())
-}
+use crate::texts::{Language, Text};
 
 /// `STLS` (RFC 2595 4).
 pub(crate) async fn stls(session: &mut Session, _: Arguments<'_>) -> Answer {
@@ -50,11 +26,16 @@ pub(crate) async fn stls(session: &mut Session, _: Arguments<'_>) -> Answer {
     let Some(tls) = session.context.starttls.clone() else {
         return Err(Refusal::NO_TLS.into());
     };
-    session.wire.write(b"+OK begin TLS\r\n");
+    // RFC 6856 2.1: a client does not issue STLS after UTF8.
+    if session.utf8 {
+        return Err(Refusal::TLS_AFTER_UTF8.into());
+    }
+    session.accept(Text::BeginTls);
     // What was pipelined behind STLS is thrown away with the buffer: it was not protected.
     session.wire.starttls(&tls).await?;
     // RFC 2595 4: the server discards what it knew about the client.
     session.state = State::Authorization { user: None };
+    session.language = Language::default();
     Ok(())
 }
 
@@ -85,6 +66,10 @@ pub(crate) async fn pass(session: &mut Session, arguments: Arguments<'_>) -> Ans
     };
     // RFC 1939 7: after a refused PASS the client begins again with USER.
     let name = user.take().ok_or(Refusal::NO_USER_YET)?;
+    // RFC 6856 2.2: what is not UTF-8 is rejected.
+    if std::str::from_utf8(arguments.text()).is_err() {
+        return failed(session, Refusal::BAD_CREDENTIALS);
+    }
     let credentials = Credentials {
         name,
         password: Secret::new(arguments.text()),
@@ -127,12 +112,13 @@ async fn log_in(session: &mut Session, mechanism: &'static str, who: Credentials
         name: who.name,
         password: who.password,
         peer,
+        door: Door::Pop3,
     };
     let opened = match front.deps.auth.verify(&login).await {
-        Ok(principal) => open(session, &principal).await,
+        Ok(principal) => open(session, &principal, peer).await,
         Err(error) => Err(login_refused(&error, error.clone().into())),
     };
-    let (account, selected) = match opened {
+    let transaction = match opened {
         Ok(opened) => opened,
         Err((result, refusal)) => {
             front.deps.metrics.login(mechanism, result);
@@ -141,22 +127,15 @@ async fn log_in(session: &mut Session, mechanism: &'static str, who: Credentials
         }
     };
     front.deps.metrics.login(mechanism, "ok");
-    tracing::info!(user = login.name, mechanism, "login");
-    let maildrop = Maildrop::new(selected);
-    let greeting = format!(
-        "+OK {} messages ({} octets)\r\n",
-        maildrop.messages(),
-        maildrop.octets()
-    );
+    let policy = transaction.maildrop.policy();
+    let credential = &*transaction.bodies.account().actor().label;
+    tracing::info!(user = login.name, credential, mechanism, %policy, "login");
+    let greeting = transaction.maildrop.in_words(session.language);
     session.wire.write(greeting.as_bytes());
     session
         .wire
         .set_idle_timeout(front.deps.settings.idle_timeout);
     session.wire.set_state(ConnState::Selected);
-    let transaction = Transaction {
-        maildrop,
-        bodies: Bodies::new(account),
-    };
     session.state = State::Transaction(Box::new(transaction));
     Ok(())
 }
@@ -172,29 +151,72 @@ fn login_refused(error: &AuthError, refusal: Refusal) -> LoginRefused {
     }
 }
 
-/// Opens the folder of a principal: INBOX, or the one behind the `+` (DESIGN 5.6).
+/// Opens the maildrop of a principal, if it may be opened now.
 async fn open(
-    session: &Session,
+    session: &mut Session,
     principal: &Principal,
-) -> Result<(Account, Selected), LoginRefused> {
+    peer: Option<IpAddr>,
+) -> Result<Transaction, LoginRefused> {
     let trouble = |error: mail::MailError| ("error", Refusal::from(error));
-    let mail = &session.front.deps.mail;
-    let info = mail
-        .ensure_account(&principal.account_name)
-        .await
-        .map_err(trouble)?;
-    let account = mail.account(info.id).await.map_err(trouble)?;
+    let front = Arc::clone(&session.front);
+    let deps = &front.deps;
+    let revoked = deps.auth.watch(principal).await;
+    let revoked = revoked.map_err(|error| login_refused(&error, error.clone().into()))?;
+    let actor = Actor {
+        door: Door::Pop3,
+        user: None,
+        credential: principal.credential.id,
+        label: principal.credential.label.clone(),
+        peer,
+    };
+    let account = deps.mail.log_in(&principal.account_name, actor).await;
+    let account = account.map_err(trouble)?;
+    let admitted = front.login_delay.admit(account.id(), Instant::now());
+    let admitted = admitted.ok_or(("refused", Refusal::TOO_SOON))?;
+    let opened = open_folder(&front, &account, principal).await;
+    match &opened {
+        Ok(_) => session.wire.end_when(revoked),
+        Err(_) => front.login_delay.withdraw(&admitted),
+    }
+    opened
+}
+
+/// Opens INBOX, or the folder behind the `+` (DESIGN 5.6).
+async fn open_folder(
+    front: &Pop3,
+    account: &Account,
+    principal: &Principal,
+) -> Result<Transaction, LoginRefused> {
+    let trouble = |error: mail::MailError| ("error", Refusal::from(error));
     let name = match &principal.folder {
         Some(folder) => MailboxName::new(folder).map_err(|_| ("refused", Refusal::NO_FOLDER))?,
         None => MailboxName::inbox(),
     };
     let folder = account.tree().find(&name).map(|folder| folder.id);
     let folder = folder.ok_or(("refused", Refusal::NO_FOLDER))?;
+    let held = match front.deps.settings.exclusive_sessions {
+        true => {
+            let held = front.exclusive.hold(account.id(), folder);
+            Some(held.ok_or(("refused", Refusal::IN_USE))?)
+        }
+        false => None,
+    };
+    // DESIGN 5.4: the account's own policy, otherwise the server's.
+    let policy = account.pop3_policy().await.map_err(trouble)?;
+    let policy = policy.unwrap_or_else(|| front.deps.settings.policy.clone());
     let selected = account.select(folder).await.map_err(trouble)?;
-    Ok((account, selected))
+    Ok(Transaction {
+        maildrop: Maildrop::new(selected, policy),
+        bodies: Bodies::new(account.clone()),
+        _held: held,
+    })
 }
 
 fn failed(session: &mut Session, refusal: Refusal) -> Answer {
+    // Whoever comes too soon has proved who they are.
+    if matches!(refusal.code, Some(Code::LoginDelay | Code::InUse)) {
+        return Err(refusal.into());
+    }
     session.login_failures += 1;
     if session.login_failures < session.front.deps.settings.max_login_failures {
         return Err(refusal.into());
@@ -205,12 +227,12 @@ fn failed(session: &mut Session, refusal: Refusal) -> Answer {
 
 impl Session {
     /// Whether a password may cross here.
-    fn may_log_in(&self) -> bool {
+    pub(crate) fn may_log_in(&self) -> bool {
         let policy = self.front.deps.settings.cleartext;
         policy.allows(self.wire.is_tls(), self.wire.is_loopback())
     }
 
-    fn may_start_tls(&self) -> bool {
+    pub(crate) fn may_start_tls(&self) -> bool {
         matches!(self.state, State::Authorization { .. })
             && self.context.starttls.is_some()
             && !self.wire.is_tls()

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use mail::{MailError, MailErrorKind, Row, Selected, View};
-use types::{Flags, UidSet};
+use mail::{MailError, MailErrorKind, Row, Selected, UniqueIds, Update, View};
+use tokio::sync::OnceCell;
+use types::{Flags, Pop3Policy, UidSet};
 
 use crate::refusal::Refusal;
+use crate::texts::{Language, Text};
 
 /// Where a message stands in the snapshot, from 0. Only [`Maildrop`] makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +28,12 @@ impl Place {
 pub(crate) struct Maildrop {
     selected: Selected,
     view: Arc<View>,
+    /// Read when they are asked for first.
+    ids: OnceCell<UniqueIds>,
+    /// Where the messages stand in the view; `None` when POP3 shows all of them.
+    positions: Option<Vec<u32>>,
+    /// What DELE means.
+    policy: Pop3Policy,
     /// DELE.
     deleted: Marks,
     /// RETR.
@@ -35,23 +43,38 @@ pub(crate) struct Maildrop {
     octets: u64,
 }
 
-/// What QUIT did.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Updated {
-    /// Messages that went away by it.
-    pub(crate) removed: u64,
-}
-
 impl Maildrop {
-    pub(crate) fn new(selected: Selected) -> Self {
+    pub(crate) fn new(selected: Selected, policy: Pop3Policy) -> Self {
         let view = selected.view();
-        Self {
-            messages: view.len() as u64,
-            octets: view.pop3_octets(),
+        let mut maildrop = Self {
+            messages: 0,
+            octets: 0,
+            positions: view.pop3_positions(),
+            policy,
             deleted: Marks::default(),
             retrieved: Marks::default(),
+            ids: OnceCell::new(),
             selected,
             view,
+        };
+        maildrop.reset();
+        maildrop
+    }
+
+    /// What DELE means here.
+    pub(crate) fn policy(&self) -> &Pop3Policy {
+        &self.policy
+    }
+
+    /// Messages, deleted ones too.
+    fn len(&self) -> usize {
+        self.positions.as_ref().map_or(self.view.len(), Vec::len)
+    }
+
+    fn row(&self, place: Place) -> Option<Row> {
+        match &self.positions {
+            None => self.view.get(place.0),
+            Some(positions) => self.view.get(*positions.get(place.0)? as usize),
         }
     }
 
@@ -65,13 +88,29 @@ impl Maildrop {
         self.octets
     }
 
+    /// The unique ids of all messages.
+    pub(crate) async fn unique_ids(&self) -> Result<&UniqueIds, MailError> {
+        self.ids
+            .get_or_try_init(|| self.selected.unique_ids())
+            .await
+    }
+
+    /// Both as the answer to PASS and LIST says them.
+    pub(crate) fn in_words(&self, language: Language) -> String {
+        let [messages, octets] = [Text::Messages, Text::Octets].map(|text| text.say(language));
+        format!(
+            "+OK {} {messages} ({} {octets})\r\n",
+            self.messages, self.octets
+        )
+    }
+
     /// The message of an argument; refused when it is not a number, or names no message, or one
     /// that is deleted.
     pub(crate) fn find(&self, argument: &[u8]) -> Result<(Place, Row), Refusal> {
         let number = number(argument)?;
         let index = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
         let (place, row) = index
-            .and_then(|index| Some((Place(index), self.view.get(index)?)))
+            .and_then(|index| Some((Place(index), self.row(Place(index))?)))
             .ok_or(Refusal::NO_MESSAGE)?;
         // RFC 1939 5: any future reference to the message number generates an error.
         if self.deleted.contains(place) {
@@ -84,6 +123,7 @@ impl Maildrop {
     pub(crate) fn listing(&self) -> impl Iterator<Item = (Place, Row)> + '_ {
         self.view
             .rows()
+            .filter(|row| !row.hidden.is_hidden())
             .enumerate()
             .map(|(index, row)| (Place(index), row))
             .filter(|(place, _)| !self.deleted.contains(*place))
@@ -93,9 +133,11 @@ impl Maildrop {
     /// fit into `octets`, at most `limit`.
     pub(crate) fn run(&self, place: Place, octets: u64, limit: usize) -> Vec<(Place, Row)> {
         let mut sum = 0u64;
-        let rows = self.view.rows_at(place.0, place.0.saturating_add(limit));
-        rows.map(|(index, row)| (Place(index), row))
-            .filter(|(place, _)| !self.deleted.contains(*place))
+        let to = place.0.saturating_add(limit).min(self.len());
+        (place.0..to)
+            .map(Place)
+            .filter(|place| !self.deleted.contains(*place))
+            .filter_map(|place| Some((place, self.row(place)?)))
             .take_while(|(_, row)| {
                 let fits = sum == 0 || sum.saturating_add(u64::from(row.size)) <= octets;
                 sum = sum.saturating_add(u64::from(row.size).max(1));
@@ -111,7 +153,7 @@ impl Maildrop {
 
     /// DELE.
     pub(crate) fn delete(&mut self, place: Place, row: &Row) {
-        if self.deleted.insert(place, self.view.len()) {
+        if self.deleted.insert(place, self.len()) {
             self.messages = self.messages.saturating_sub(1);
             self.octets = self.octets.saturating_sub(row.pop3_size());
         }
@@ -120,40 +162,41 @@ impl Maildrop {
     /// RSET: nothing is deleted any more. What was retrieved stays so.
     pub(crate) fn reset(&mut self) {
         self.deleted = Marks::default();
-        self.messages = self.view.len() as u64;
+        self.messages = self.len() as u64;
         self.octets = self.view.pop3_octets();
     }
 
     /// Remembers that the client has the message.
     pub(crate) fn mark_retrieved(&mut self, place: Place, row: &Row) {
         if !row.flags.contains(Flags::SEEN) {
-            self.retrieved.insert(place, self.view.len());
+            self.retrieved.insert(place, self.len());
         }
     }
 
-    /// QUIT (RFC 1939 6): removes and marks in one durable commit.
-    pub(crate) async fn update(&self) -> Result<Updated, MailError> {
-        let remove = self.uids(&self.deleted, |_| true);
-        let seen = self.uids(&self.retrieved, |place| !self.deleted.contains(place));
-        if remove.is_empty() && seen.is_empty() {
-            return Ok(Updated { removed: 0 });
+    /// QUIT (RFC 1939 6): disposes and marks in one durable commit. Returns how many messages were
+    /// disposed of.
+    pub(crate) async fn update(&self) -> Result<u64, MailError> {
+        let (seen, delete) = (self.uids(&self.retrieved), self.uids(&self.deleted));
+        if delete.is_empty() && seen.is_empty() {
+            return Ok(0);
         }
-        match self.selected.update(&seen, &remove).await {
-            Ok(expunged) => Ok(Updated {
-                removed: expunged.uids.len(),
-            }),
+        let update = Update {
+            seen: &seen,
+            delete: &delete,
+            policy: &self.policy,
+        };
+        match self.selected.update(update).await {
+            Ok(updated) => Ok(updated.deleted.len()),
             // Somebody deleted the folder: what the client wanted gone is gone.
-            Err(error) if error.kind == MailErrorKind::Gone => Ok(Updated { removed: 0 }),
+            Err(error) if error.kind == MailErrorKind::Gone => Ok(0),
             Err(error) => Err(error),
         }
     }
 
-    fn uids(&self, marks: &Marks, wanted: impl Fn(Place) -> bool) -> UidSet {
+    fn uids(&self, marks: &Marks) -> UidSet {
         let mut uids = UidSet::new();
-        for place in marks.iter().filter(|place| wanted(*place)) {
-            if let Some(row) = self.view.get(place.0) {
-                uids.push(row.uid);
-            }
+        for row in marks.iter().filter_map(|place| self.row(place)) {
+            uids.push(row.uid);
         }
         uids
     }

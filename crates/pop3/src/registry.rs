@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use crate::refusal::Refusal;
 use crate::session::{Answer, Session};
-use crate::{commands, login, retrieve};
+use crate::{capa, commands, language, login, retrieve};
 
 /// One command.
 pub(crate) struct Spec {
@@ -103,10 +103,12 @@ pub(crate) static COMMANDS: &[Spec] = &[
     Spec { name: "NOOP", states: Transaction,   arguments: Words(0..=0), rfc: "RFC 1939 5",               run: run!(commands::noop) },
     Spec { name: "RSET", states: Transaction,   arguments: Words(0..=0), rfc: "RFC 1939 5",               run: run!(commands::rset) },
     Spec { name: "QUIT", states: Both,          arguments: Words(0..=0), rfc: "RFC 1939 4, 6",            run: run!(commands::quit) },
-    Spec { name: "CAPA", states: Both,          arguments: Words(0..=0), rfc: "RFC 2449 5",               run: run!(login::capa) },
+    Spec { name: "CAPA", states: Both,          arguments: Words(0..=0), rfc: "RFC 2449 5",               run: run!(capa::capa) },
     Spec { name: "USER", states: Authorization, arguments: Text,         rfc: "RFC 1939 7",               run: run!(login::user) },
     Spec { name: "PASS", states: Authorization, arguments: Text,         rfc: "RFC 1939 7, RFC 3206 5",   run: run!(login::pass) },
     Spec { name: "AUTH", states: Authorization, arguments: Words(1..=2), rfc: "RFC 5034 4, RFC 4616",     run: run!(login::auth) },
+    Spec { name: "UTF8", states: Authorization, arguments: Words(0..=0), rfc: "RFC 6856 2.1",             run: run!(language::utf8) },
+    Spec { name: "LANG", states: Both,          arguments: Words(0..=1), rfc: "RFC 6856 3.2",             run: run!(language::lang) },
     Spec { name: "STLS", states: Authorization, arguments: Words(0..=0), rfc: "RFC 2595 4",               run: run!(login::stls) },
 ];
 

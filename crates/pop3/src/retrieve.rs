@@ -6,10 +6,13 @@ use net::Wire;
 
 use crate::bodies::{Body, LONG};
 use crate::commands::decimal;
+use crate::language::needs_utf8;
 use crate::maildrop::number;
+use crate::refusal::Refusal;
 use crate::registry::Arguments;
 use crate::session::{Answer, HIGH_WATER, Session, Stop};
 use crate::stuff::{Stuffer, Top};
+use crate::texts::Text;
 
 /// Octets of a long message read at once.
 const PIECE: u32 = 1 << 20;
@@ -20,6 +23,7 @@ const FEW_LINES: u64 = 200;
 
 /// `RETR msg` (RFC 1939 5).
 pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Answer {
+    let (language, may_utf8) = (session.language, session.may_send_utf8());
     let (transaction, wire, front) = session.transaction()?;
     let maildrop = &mut transaction.maildrop;
     let (place, row) = maildrop.find(arguments.first().unwrap_or_default())?;
@@ -30,10 +34,13 @@ pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Ans
     let mail = transaction.bodies.account().mail();
     // The first piece is read before +OK: trouble is told while it still can be.
     let source = Source::open(mail, body, PIECE).await?;
+    source.check(may_utf8)?;
     let out = wire.buffer();
     out.extend_from_slice(b"+OK ");
     decimal(out, row.pop3_size());
-    out.extend_from_slice(b" octets\r\n");
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(Text::Octets.say(language).as_bytes());
+    out.extend_from_slice(b"\r\n");
     source.send(mail, wire, row.crlf_extra == 0, None).await?;
     if front.deps.settings.mark_seen {
         maildrop.mark_retrieved(place, &row);
@@ -46,6 +53,7 @@ pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Ans
 
 /// `TOP msg n` (RFC 1939 7): the header and `n` lines of the body. Never sets `\Seen`.
 pub(crate) async fn top(session: &mut Session, arguments: Arguments<'_>) -> Answer {
+    let may_utf8 = session.may_send_utf8();
     let (transaction, wire, _) = session.transaction()?;
     let (place, row) = transaction
         .maildrop
@@ -69,6 +77,7 @@ pub(crate) async fn top(session: &mut Session, arguments: Arguments<'_>) -> Answ
             .await?;
         Source::open(account.mail(), body, PIECE).await?
     };
+    source.check(may_utf8)?;
     wire.write(b"+OK\r\n");
     source
         .send(
@@ -104,6 +113,15 @@ impl Source {
             first: Some(first),
             piece,
         })
+    }
+
+    /// RFC 6856 2.1: without UTF8, a message with UTF-8 in its header is not sent as it is.
+    fn check(&self, may_utf8: bool) -> Result<(), Refusal> {
+        let first = self.first.as_ref();
+        if !may_utf8 && first.is_some_and(|first| needs_utf8(self.email.prefix(), first)) {
+            return Err(Refusal::NEEDS_UTF8);
+        }
+        Ok(())
     }
 
     /// Sends the message, or the part of it that `top` lets pass, and the terminating dot.

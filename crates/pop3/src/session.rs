@@ -8,10 +8,12 @@ use bytes::Bytes;
 use net::{Context, Outcome, Wire, WireError};
 
 use crate::Pop3;
+use crate::admission::Held;
 use crate::bodies::Bodies;
 use crate::maildrop::Maildrop;
 use crate::refusal::Refusal;
 use crate::registry::{self, Spec, States};
+use crate::texts::{Language, Text};
 
 /// Longest command line, in octets. RFC 2449 4 asks for 255; names and folders may be longer.
 const MAX_COMMAND: usize = 1024;
@@ -30,6 +32,10 @@ pub(crate) struct Session {
     pub(crate) context: Context,
     pub(crate) state: State,
     pub(crate) login_failures: u32,
+    /// Of texts (RFC 6856 3).
+    pub(crate) language: Language,
+    /// Whether the client takes UTF-8 in headers (RFC 6856 2).
+    pub(crate) utf8: bool,
     bad_commands: u32,
 }
 
@@ -46,6 +52,8 @@ pub(crate) enum State {
 pub(crate) struct Transaction {
     pub(crate) maildrop: Maildrop,
     pub(crate) bodies: Bodies,
+    /// Nobody else has a session meanwhile.
+    pub(crate) _held: Option<Held>,
 }
 
 /// How a command ended without a positive answer.
@@ -85,6 +93,8 @@ impl Session {
             context,
             state,
             login_failures: 0,
+            language: Language::default(),
+            utf8: false,
             bad_commands: 0,
         }
     }
@@ -103,6 +113,7 @@ impl Session {
         };
         match end {
             Stop::Wire(WireError::Shutdown) => self.refuse(&Refusal::SHUTDOWN),
+            Stop::Wire(WireError::Ended) => self.refuse(&Refusal::REVOKED),
             // RFC 1939 3: when the timer expires, close without a response; nothing is removed.
             Stop::Wire(WireError::Timeout) => tracing::info!("idle too long"),
             Stop::Wire(WireError::Eof) => tracing::debug!("closed by client"),
@@ -210,12 +221,19 @@ impl Session {
         Err(Stop::Close)
     }
 
+    /// `+OK` and a sentence.
+    pub(crate) fn accept(&mut self, text: Text) {
+        self.wire.write(b"+OK ");
+        self.wire.write(text.say(self.language).as_bytes());
+        self.wire.write(b"\r\n");
+    }
+
     pub(crate) fn refuse(&mut self, refusal: &Refusal) {
         self.wire.write(b"-ERR ");
         if let Some(code) = refusal.code {
             self.wire.write(code.text().as_bytes());
         }
-        self.wire.write(refusal.text.as_bytes());
+        self.wire.write(refusal.say(self.language).as_bytes());
         self.wire.write(b"\r\n");
     }
 

@@ -441,6 +441,29 @@ async fn a_maildrop_of_a_hundred_thousand() {
     rig.assert_sound().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn totals_beyond_four_gigabytes_do_not_wrap() {
+    let rig = Rig::start().await;
+    // One blob, 80 messages of 60 MB.
+    let size = 60 << 20;
+    rig.append("INBOX", "", &vec![b'x'; size], 80).await;
+    let mut client = rig.login().await;
+    let total = 80 * (size as u64 + 2);
+    assert!(total > u64::from(u32::MAX));
+    assert_eq!(client.command("STAT").await, format!("+OK 80 {total}"));
+    let status = client.command("LIST").await;
+    assert_eq!(status, format!("+OK 80 messages ({total} octets)"));
+    assert_eq!(
+        client.body().await.iter().filter(|c| **c == b'\n').count(),
+        80
+    );
+    client.command("DELE 80").await;
+    let left = total - (size as u64 + 2);
+    assert_eq!(client.command("STAT").await, format!("+OK 79 {left}"));
+    client.command("RSET").await;
+    assert_eq!(client.command("STAT").await, format!("+OK 80 {total}"));
+}
+
 #[tokio::test]
 async fn a_stopping_server_says_so_and_finishes() {
     let rig = Rig::start().await;

@@ -3,12 +3,14 @@
 
 use crate::admin::{self, Request, Response};
 use crate::backends::Backends;
-use crate::cli::AccountCommand;
+use crate::cli::{AccountCommand, CredentialCommand};
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
+use auth::NewSecret;
 use std::io::BufRead;
 use std::path::Path;
+use types::Doors;
 
 pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
     let (config, request) = match command {
@@ -48,6 +50,7 @@ pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
                 mailboxes,
             },
         ),
+        AccountCommand::Credential(command) => return credential(command).await,
         AccountCommand::Remove(named) => {
             (named.config, Request::AccountRemove { name: named.name })
         }
@@ -55,11 +58,46 @@ pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
     carry_out(&config, request).await
 }
 
+async fn credential(command: CredentialCommand) -> Result<(), Failure> {
+    match command {
+        CredentialCommand::Add {
+            named,
+            label,
+            protocols,
+        } => {
+            let secret = NewSecret::generate()
+                .map_err(|error| Failure::trouble(format!("cannot make a password: {error}")))?;
+            let doors = protocols
+                .into_iter()
+                .fold(Doors::default(), |doors, protocol| {
+                    doors.with(protocol.into())
+                });
+            let request = Request::CredentialAdd {
+                name: named.name,
+                label,
+                hash: secret.hash,
+                doors: doors.0,
+            };
+            carry_out(&named.config, request).await?;
+            // Only once it is kept: what was refused must not look like a password.
+            println!("{}", secret.shown);
+            Ok(())
+        }
+        CredentialCommand::List(named) => {
+            carry_out(&named.config, Request::CredentialList { name: named.name }).await
+        }
+        CredentialCommand::Revoke { named, label } => {
+            let name = named.name;
+            carry_out(&named.config, Request::CredentialRevoke { name, label }).await
+        }
+    }
+}
+
 pub(crate) async fn verify(config: &Path, contents: bool) -> Result<(), Failure> {
     carry_out(config, Request::Verify { contents }).await
 }
 
-async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
+pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let response = match control::ask(&config.data_dir, &request).await {
         Some(response) => response?,

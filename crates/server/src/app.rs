@@ -3,7 +3,7 @@
 use crate::backends::Backends;
 use crate::config::{Cleartext, Config, Directory};
 use crate::control;
-use crate::directory::StoreDirectory;
+use crate::directory::{StoreAppPasswords, StoreDirectory};
 use crate::failure::Failure;
 use crate::http;
 use crate::signals::{Signals, Wish};
@@ -20,6 +20,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How often unused emails and blobs are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
+
+/// How often notes are written that no command waits for.
+const NOTES: Duration = Duration::from_secs(60);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
@@ -46,10 +49,8 @@ pub(crate) async fn serve_with(
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let backends = Arc::new(Backends::open(&config, metrics.clone()).await?);
     let mail = backends.engine(config.mail_options()).await?;
-    let auth = Arc::new(Auth::new(
-        directories(&config, &mail)?,
-        auth::Options::default(),
-    ));
+    let auth = Auth::new(directories(&config, &mail)?, auth::Options::default());
+    let auth = Arc::new(auth.with_app_passwords(Arc::new(StoreAppPasswords(mail.clone()))));
     control::listen(&config.data_dir, mail.clone(), auth.clone())?;
     prepared(&mail).await?;
     let shutdown = Shutdown::new();
@@ -57,6 +58,7 @@ pub(crate) async fn serve_with(
         tokio::spawn(tls.clone().watch(shutdown.token()));
     }
     tokio::spawn(clean(mail.clone(), backends.clone()));
+    tokio::spawn(write_notes(mail.clone()));
     let shared = Shared {
         config: &config,
         metrics,
@@ -102,6 +104,17 @@ async fn clean(mail: Mail, backends: Arc<Backends>) {
         }
         if let Err(error) = backends.collect().await {
             tracing::warn!(%error, "collection");
+        }
+    }
+}
+
+/// Writes down, every minute, what no command waits for.
+async fn write_notes(mail: Mail) {
+    let mut pause = tokio::time::interval(NOTES);
+    loop {
+        pause.tick().await;
+        if let Err(error) = mail.write_uses().await {
+            tracing::warn!(%error, "last logins not written");
         }
     }
 }
@@ -206,6 +219,7 @@ impl Doors {
             metrics: front,
             operators: imap::Operators {
                 administrators: config.imap.administrators.clone(),
+                submitters: config.imap.submitters.clone(),
                 contact: config.imap.contact.clone(),
             },
             limits: imap::Limits::default(),
@@ -215,12 +229,7 @@ impl Doors {
         let pop3 = pop3::Pop3::new(pop3::Deps {
             mail: shared.mail.clone(),
             auth: shared.auth.clone(),
-            settings: pop3::Settings {
-                hostname: config.hostname.clone(),
-                cleartext,
-                mark_seen: config.pop3.mark_seen,
-                ..pop3::Settings::default()
-            },
+            settings: config.pop3.settings(&config.hostname, cleartext),
             metrics: pop3::front_metrics(metrics),
         });
         let lmtp = lmtp::Lmtp::new(lmtp::Deps {
@@ -231,6 +240,8 @@ impl Doors {
                 domains: config.lmtp.domains.clone(),
                 over_quota_temporary: config.lmtp.over_quota == crate::config::OverQuota::Defer,
                 create_folders: config.lmtp.create_folders,
+                duplicate_days: config.lmtp.duplicate_days,
+                memory_bytes: config.lmtp.memory_bytes,
                 ..lmtp::Settings::default()
             },
             metrics: lmtp::front_metrics(metrics),

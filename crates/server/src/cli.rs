@@ -1,8 +1,11 @@
 //! The command line (DESIGN 8).
 
 use crate::limit::Limit;
+use crate::uidl::{Format, Source};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::str::FromStr;
+use types::{InvalidPolicy, Pop3Policy};
 
 /// One mail store with two doors: IMAP and POP3, with LMTP bringing mail in.
 #[derive(Parser)]
@@ -32,6 +35,12 @@ pub(crate) enum Command {
     /// Manages the accounts kept in the store, whether the server runs or not
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Keeps POP3 unique ids over a change of servers, so that no client downloads anything twice
+    #[command(subcommand)]
+    Uidl(UidlCommand),
+    /// What deleting over POP3 means for an account
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Checks every message, link, counter and journal; exit code 1 when something is damaged
     Verify {
         /// The configuration file
@@ -82,8 +91,137 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         mailboxes: Option<Limit>,
     },
+    /// Manages app passwords: further passwords of an account, one per device
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Removes an account and all its mail
     Remove(Named),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UidlCommand {
+    /// Gives messages that came over from another server the unique ids they had there; its
+    /// password is the first line of standard input
+    Adopt(AdoptArgs),
+    /// Logs in to two POP3 servers and proves that no client would download anything again; exit
+    /// code 1 if one would. The passwords are two lines of standard input
+    Diff(DiffArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AdoptArgs {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// The old server: pop3://user@host:port (pop3s:), or imap: with --format
+    #[arg(long)]
+    pub(crate) from: Source,
+    /// How the old server made unique ids of uids: dovecot, cyrus, cyrus-uidonly, courier, or a
+    /// template such as %08Xu%08Xv
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// The mailbox the messages are in
+    #[arg(long, default_value = "INBOX")]
+    pub(crate) mailbox: String,
+    /// A PEM file with whom to trust, in place of the system's
+    #[arg(long)]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The server clients know: pop3://user@host:port or pop3s:
+    #[arg(long)]
+    pub(crate) old: Source,
+    /// The server they will meet
+    #[arg(long)]
+    pub(crate) new: Source,
+    /// A PEM file with whom to trust, in place of the system's
+    #[arg(long)]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Makes an app password and shows it, this once
+    Add {
+        #[command(flatten)]
+        named: Named,
+        /// What to call it: the device, the program
+        #[arg(long)]
+        label: String,
+        /// Where it may be used
+        #[arg(long, value_delimiter = ',', default_value = "imap,pop3")]
+        protocols: Vec<Protocol>,
+    },
+    /// Lists app passwords with their last use
+    List(Named),
+    /// Takes an app password back and ends the sessions that logged in with it
+    Revoke {
+        #[command(flatten)]
+        named: Named,
+        /// Which one
+        #[arg(long)]
+        label: String,
+    },
+}
+
+/// A door people read mail through.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    Imap,
+    Pop3,
+}
+
+impl From<Protocol> for types::Door {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Imap => Self::Imap,
+            Protocol::Pop3 => Self::Pop3,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Shows the policy in force, and where it comes from
+    Show(Named),
+    /// Sets it: `delete`, `trash`, `archive:<mailbox>`, `keep`, `keep-days:<days>`; or `default`,
+    /// which is what the configuration says
+    Set {
+        #[command(flatten)]
+        named: Named,
+        /// The policy
+        policy: PolicyChoice,
+    },
+    /// Counts what a policy would have made of the messages deleted over POP3 lately
+    Simulate {
+        /// The account; all accounts unless given
+        name: Option<String>,
+        /// The policy to try
+        #[arg(long)]
+        policy: Pop3Policy,
+        /// How many days to look back, up to 400
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=400))]
+        days: u32,
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// A policy, or what the configuration says.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyChoice(pub(crate) Option<Pop3Policy>);
+
+impl FromStr for PolicyChoice {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        match text {
+            "default" => Ok(Self(None)),
+            text => text.parse().map(|policy| Self(Some(policy))),
+        }
+    }
 }
 
 #[derive(clap::Args)]

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use types::Role;
 
 /// The whole file. `deploy/example.toml` shows every key with its default.
@@ -102,6 +103,8 @@ pub(crate) struct Imap {
     pub(crate) listen_tls: Vec<SocketAddr>,
     /// Accounts that may set quota and annotations of the server.
     pub(crate) administrators: Vec<String>,
+    /// Accounts of submission servers, which may fetch what users authorise for them (URLAUTH).
+    pub(crate) submitters: Vec<String>,
     /// How users reach the administrators: a URI.
     pub(crate) contact: Option<String>,
     pub(crate) max_connections: usize,
@@ -119,6 +122,61 @@ pub(crate) struct Pop3 {
     pub(crate) max_connections_per_ip: usize,
     /// Whether RETR marks a message `\Seen`.
     pub(crate) mark_seen: bool,
+    /// What DELE means, for accounts and credentials without a policy of their own.
+    pub(crate) policy: types::Pop3Policy,
+    /// How long an account must wait between logins, in seconds; 0: not at all.
+    pub(crate) login_delay_seconds: u32,
+    /// Whether a maildrop is open in one session at most.
+    pub(crate) exclusive_sessions: bool,
+    /// What becomes of a message with UTF-8 in its header when the client did not say UTF8.
+    pub(crate) utf8_messages: Utf8Messages,
+    /// The language of `LANG *`.
+    pub(crate) language: Language,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Utf8Messages {
+    /// It is sent as it is.
+    Send,
+    /// `-ERR [UTF8]`.
+    Refuse,
+}
+
+/// A language of POP3's texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Language {
+    En,
+    Fr,
+    De,
+    Es,
+}
+
+impl Pop3 {
+    /// The front's settings.
+    pub(crate) fn settings(
+        &self,
+        hostname: &str,
+        cleartext: auth::CleartextPolicy,
+    ) -> pop3::Settings {
+        pop3::Settings {
+            hostname: hostname.to_owned(),
+            cleartext,
+            mark_seen: self.mark_seen,
+            policy: self.policy.clone(),
+            login_delay: Duration::from_secs(self.login_delay_seconds.into()),
+            exclusive_sessions: self.exclusive_sessions,
+            refuse_utf8: self.utf8_messages == Utf8Messages::Refuse,
+            language: match self.language {
+                Language::En => pop3::Language::English,
+                Language::Fr => pop3::Language::French,
+                Language::De => pop3::Language::German,
+                Language::Es => pop3::Language::Spanish,
+            },
+            ..pop3::Settings::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -136,6 +194,11 @@ pub(crate) struct Lmtp {
     /// Whether `user+Folder` makes a folder that does not exist; otherwise the message goes to
     /// INBOX.
     pub(crate) create_folders: bool,
+    /// For how many days a message with a Message-ID is not delivered into the same mailbox again;
+    /// 0: it is.
+    pub(crate) duplicate_days: u16,
+    /// Octets of messages on their way at once, over all connections; beyond them 452.
+    pub(crate) memory_bytes: usize,
     pub(crate) max_connections: usize,
 }
 
@@ -217,6 +280,7 @@ impl Default for Imap {
             listen: Vec::new(),
             listen_tls: Vec::new(),
             administrators: Vec::new(),
+            submitters: Vec::new(),
             contact: None,
             max_connections: 50_000,
             max_connections_per_ip: 1000,
@@ -232,6 +296,11 @@ impl Default for Pop3 {
             max_connections: 10_000,
             max_connections_per_ip: 200,
             mark_seen: true,
+            policy: types::Pop3Policy::Delete,
+            login_delay_seconds: 0,
+            exclusive_sessions: false,
+            utf8_messages: Utf8Messages::Send,
+            language: Language::En,
         }
     }
 }
@@ -245,6 +314,8 @@ impl Default for Lmtp {
             domains: Vec::new(),
             over_quota: OverQuota::Reject,
             create_folders: false,
+            duplicate_days: 0,
+            memory_bytes: lmtp::Settings::default().memory_bytes,
             max_connections: 1000,
         }
     }

@@ -1,7 +1,7 @@
-//! The `store` directory: accounts kept by `gatepost account`.
+//! What the store knows of users: accounts and app passwords, both kept by `gatepost account`.
 
 use async_trait::async_trait;
-use auth::{Directory, DirectoryError, Entry};
+use auth::{AppPassword, AppPasswords, Directory, DirectoryError, Entry};
 use mail::Mail;
 
 pub(crate) struct StoreDirectory(pub(crate) Mail);
@@ -24,5 +24,23 @@ impl Directory for StoreDirectory {
                 password,
             })
         }))
+    }
+}
+
+/// The app passwords of everybody some directory knows.
+pub(crate) struct StoreAppPasswords(pub(crate) Mail);
+
+#[async_trait]
+impl AppPasswords for StoreAppPasswords {
+    async fn of(&self, account_name: &str) -> Result<Vec<AppPassword>, DirectoryError> {
+        let kept = self.0.credentials(account_name).await;
+        let kept = kept.map_err(|error| DirectoryError::new(error.to_string()))?;
+        let kept = kept.into_iter().map(|credential| AppPassword {
+            id: credential.id,
+            label: credential.label.into(),
+            doors: credential.doors,
+            hash: credential.hash,
+        });
+        Ok(kept.collect())
     }
 }

@@ -16,8 +16,11 @@ mod http;
 mod limit;
 mod logging;
 mod metered;
+mod policy;
 mod progress;
 mod signals;
+mod time;
+mod uidl;
 
 use clap::Parser;
 use failure::Failure;
@@ -50,6 +53,8 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
                 Ok(())
             }
             cli::Command::Account(command) => account::run(command).await,
+            cli::Command::Uidl(command) => uidl::run(command).await,
+            cli::Command::Policy(command) => policy::run(command).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
         }
     });

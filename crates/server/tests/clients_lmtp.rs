@@ -3,115 +3,17 @@
 
 mod support;
 
-use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
-use support::{BINARY, assert_same, delivered, is_root, open_dir, verify};
-use tempfile::TempDir;
+use support::postfix::Postfix;
+use support::{BINARY, assert_same, delivered, verify};
 use testkit::corpus::Corpus;
-use testkit::programs::{command, find, succeed};
+use testkit::programs::{command, succeed};
 use testkit::{ImapClient, PASSWORD, Server, Settings};
 
 fn imap(server: &Server, user: &str) -> ImapClient {
     ImapClient::login(server.imap(), user, PASSWORD)
 }
-
-/// A relay of its own directories, delivering to the server's LMTP socket.
-struct Postfix {
-    dir: TempDir,
-}
-
-impl Postfix {
-    fn start(server: &Server) -> Self {
-        assert!(
-            is_root(),
-            "Postfix runs as root only: run the tests as root"
-        );
-        // Postfix delivers as another user, who must reach the socket.
-        std::fs::set_permissions(server.file("."), Permissions::from_mode(0o755)).unwrap();
-        let postfix = Self { dir: open_dir() };
-        let dir = postfix.dir.path();
-        for name in ["conf", "queue", "data"] {
-            std::fs::create_dir(dir.join(name)).unwrap();
-        }
-        let ids = succeed(command("id", dir).args(["-u", "postfix"]));
-        chown(dir.join("data"), Some(ids.trim().parse().unwrap()), None).unwrap();
-        let main = format!(
-            "compatibility_level = 3.6\n\
-             queue_directory = {0}/queue\n\
-             data_directory = {0}/data\n\
-             maillog_file = {0}/log\n\
-             maillog_file_prefixes = {0}\n\
-             inet_interfaces = loopback-only\n\
-             inet_protocols = ipv4\n\
-             myhostname = relay.example.org\n\
-             mydestination = mail.example.org\n\
-             local_recipient_maps =\n\
-             local_transport = lmtp:unix:{1}\n\
-             default_transport = error:only local mail here\n\
-             alias_maps =\n\
-             alias_database =\n",
-            dir.display(),
-            server.lmtp_socket().display(),
-        );
-        std::fs::write(dir.join("conf/main.cf"), main).unwrap();
-        std::fs::write(dir.join("conf/master.cf"), MASTER).unwrap();
-        succeed(&mut postfix.command("postfix", &["start"]));
-        postfix
-    }
-
-    fn command(&self, program: &str, args: &[&str]) -> std::process::Command {
-        let dir = self.dir.path();
-        let mut command = command(program, dir);
-        let option = if program == "sendmail" { "-C" } else { "-c" };
-        command.arg(option).arg(dir.join("conf")).args(args);
-        command
-    }
-
-    /// Puts a message, given with local line ends, into the queue.
-    fn send(&self, from: &str, to: &[&str], message: &[u8]) {
-        let dir = self.dir.path();
-        std::fs::write(dir.join("message"), message).unwrap();
-        let line = format!(
-            "{} -C {}/conf -i -f {from} {} < message",
-            find("sendmail").display(),
-            dir.display(),
-            to.join(" ")
-        );
-        succeed(command("sh", dir).args(["-c", &line]));
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("---- Postfix's log ----\n{}", self.log());
-        }
-        // A second failure would hide the first.
-        let _ = self.command("postfix", &["stop"]).output();
-    }
-}
-
-/// Services without a chroot, and none that listens on a network.
-const MASTER: &str = "\
-pickup unix n - n 1 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 1 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-error unix - - n - - error
-retry unix - - n - - error
-lmtp unix - - n - - lmtp
-showq unix n - n - - showq
-postlog unix-dgram n - n - 1 postlogd
-";
 
 /// What follows the field that Postfix adds.
 fn after_received(message: &[u8]) -> Vec<u8> {
@@ -131,7 +33,7 @@ fn postfix_delivers_to_the_socket() {
         ..Settings::default()
     };
     let server = Server::with(BINARY, settings);
-    let postfix = Postfix::start(&server);
+    let postfix = Postfix::start(&server, "");
     let sent = Corpus::messages(21, 20);
     let mut waiting: Vec<ImapClient> = ["alice", "bob", "carol"]
         .map(|user| imap(&server, user))

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use support::{BINARY, http};
-use testkit::{ImapClient, Server, Settings};
+use testkit::{ImapClient, LmtpClient, Pop3Client, Server, Settings};
 
 fn gatepost(args: &[&str]) -> Output {
     Command::new(BINARY)
@@ -253,4 +253,78 @@ fn sigterm_says_goodbye_and_keeps_everything() {
     assert!(server.terminate().success());
     let bye = reader.join().unwrap();
     assert!(bye.starts_with("* BYE"), "{bye}");
+}
+
+#[test]
+fn policies_are_shown_set_and_simulated_whether_the_server_runs_or_not() {
+    let settings = Settings {
+        pop3: "policy = \"archive:Old\"\n".to_owned(),
+        ..Settings::default()
+    };
+    let mut server = Server::with(BINARY, settings);
+    let mut lmtp = LmtpClient::connect(server.lmtp());
+    for _ in 0..3 {
+        lmtp.deliver_ok("alice", b"Subject: x\r\n\r\nbody\r\n");
+    }
+    let ok = |output: Output, want: &str| {
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains(want), "{}", said(&output));
+    };
+    let show = ["policy", "show", "alice"];
+    ok(
+        server.cli(&show, ""),
+        "alice\tarchive:Old\tfrom the configuration",
+    );
+    for bad in ["destroy", "keep-days:0", "archive:"] {
+        let output = server.cli(&["policy", "set", "alice", bad], "");
+        assert!(!output.status.success() && said(&output).contains(bad));
+    }
+    let nobody = ["policy", "set", "nobody", "keep"];
+    assert_refused(&server.cli(&nobody, ""), &["nobody"]);
+    let pop = |server: &Server, say: &[&str]| {
+        let mut client = Pop3Client::login(server.pop3(), "alice", testkit::PASSWORD);
+        for command in say {
+            client.ok(command);
+        }
+        client.ok("QUIT");
+    };
+    pop(&server, &["DELE 1"]);
+    ok(
+        server.cli(&["policy", "set", "alice", "keep-days:30"], ""),
+        "alice: keep-days:30",
+    );
+    // From the next login on.
+    pop(&server, &["DELE 2"]);
+    let mut imap = ImapClient::login(server.imap(), "alice", testkit::PASSWORD);
+    assert_eq!((imap.count("INBOX"), imap.count("Old")), (2, 1));
+    pop(&server, &["LIST 1"]);
+    let octets = {
+        let text = imap.ok("STATUS Old (SIZE)").remove(0).text;
+        let size = text
+            .rsplit([' ', ')'])
+            .find_map(|word| word.parse::<u64>().ok());
+        size.unwrap()
+    };
+    let counted = format!("2/{}", 2 * octets);
+    let simulate = ["policy", "simulate", "--policy", "delete", "--days", "7"];
+    ok(
+        server.cli(&simulate, ""),
+        &format!("alice\t{counted}\t{counted}\t0/0\t0/0"),
+    );
+    assert!(server.terminate().success());
+    ok(server.cli(&show, ""), "alice\tkeep-days:30\tits own");
+    let simulate = ["policy", "simulate", "alice", "--policy", "keep"];
+    ok(
+        server.cli(&simulate, ""),
+        &format!("alice\t{counted}\t0/0\t0/0\t{counted}"),
+    );
+    ok(
+        server.cli(&["policy", "set", "alice", "default"], ""),
+        "alice: what the configuration",
+    );
+    ok(server.cli(&show, ""), "from the configuration");
+    ok(
+        server.cli(&["verify", "--contents"], ""),
+        "everything is as it should be",
+    );
 }

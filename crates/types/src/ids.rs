@@ -40,6 +40,16 @@ id!(
     ThreadId(u64)
 );
 
+id!(
+    /// One of the secrets of an account; never given twice. See [`CredentialId::PASSWORD`].
+    CredentialId(u64)
+);
+
+impl CredentialId {
+    /// The account's password, wherever it is kept; all others are app passwords.
+    pub const PASSWORD: Self = Self(0);
+}
+
 impl AccountId {
     /// The partition of the store itself: the account directory and other global records.
     pub const SYSTEM: Self = Self(0);

@@ -5,17 +5,21 @@
 #![forbid(unsafe_code)]
 
 mod blob;
+mod door;
 mod flags;
 mod ids;
 mod name;
+mod policy;
 mod rights;
 mod role;
 mod uidset;
 
 pub use blob::BlobHash;
+pub use door::{Door, Doors};
 pub use flags::{FlagOp, Flags, InvalidKeyword, Keyword};
-pub use ids::{AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid, UidValidity};
+pub use ids::{AccountId, CredentialId, EmailId, MailboxId, ModSeq, ThreadId, Uid, UidValidity};
 pub use name::{InvalidName, MailboxName, SEPARATOR};
+pub use policy::{InvalidPolicy, KeepDays, Pop3Policy};
 pub use rights::Rights;
 pub use role::Role;
 pub use uidset::UidSet;

@@ -1,13 +1,15 @@
 //! Mailbox names: UTF-8 paths separated by `/`.
 
+use std::borrow::Cow;
 use std::fmt;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// The hierarchy separator of every mailbox name.
 pub const SEPARATOR: char = '/';
 
-/// A mailbox name as UTF-8. INBOX is spelled in capitals whatever its writer used (RFC 9051 5.1),
-/// also as the first level of a path; no empty level, no control character, bounded length and
-/// depth.
+/// A mailbox name as UTF-8 in Normalization Form C (RFC 9051 5.1). INBOX is spelled in capitals
+/// whatever its writer used, also as the first level of a path; no empty level, no control
+/// character, bounded length and depth.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxName(Box<str>);
 
@@ -38,6 +40,8 @@ impl MailboxName {
     /// say that it means to create names below this one).
     pub fn new(raw: &str) -> Result<Self, InvalidName> {
         let raw = raw.strip_suffix(SEPARATOR).unwrap_or(raw);
+        // RFC 5198 2: two spellings of one text are one name.
+        let raw = &*Self::normalise(raw);
         if raw.is_empty() {
             return Err(InvalidName("mailbox name is empty"));
         }
@@ -51,6 +55,9 @@ impl MailboxName {
             .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
         {
             return Err(InvalidName("mailbox name contains a control character"));
+        }
+        if raw.starts_with('\u{feff}') {
+            return Err(InvalidName("mailbox name begins with a byte order mark"));
         }
         let mut depth = 0;
         for level in raw.split(SEPARATOR) {
@@ -69,6 +76,14 @@ impl MailboxName {
         Ok(Self(raw.into()))
     }
 
+    /// Text as it is in names: in Normalization Form C.
+    pub fn normalise(text: &str) -> Cow<'_, str> {
+        match is_nfc(text) {
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(text.nfc().collect()),
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -77,6 +92,11 @@ impl MailboxName {
     /// Whether this is INBOX itself.
     pub fn is_inbox(&self) -> bool {
         &*self.0 == "INBOX"
+    }
+
+    /// Whether there can be names below this one.
+    pub fn may_have_children(&self) -> bool {
+        self.0.len() + 1 < Self::MAX_LEN && self.0.split(SEPARATOR).count() < Self::MAX_DEPTH
     }
 
     /// The name one level up; `None` at the top.
@@ -142,11 +162,31 @@ mod tests {
 
     #[test]
     fn bad_names_are_refused() {
-        for raw in ["", "/", "/a", "a//b", "a\nb", "a\u{2028}b"] {
+        for raw in ["", "/", "/a", "a//b", "a\nb", "a\u{2028}b", "\u{feff}a"] {
             assert!(MailboxName::new(raw).is_err(), "{raw:?}");
         }
         assert!(MailboxName::new(&"x".repeat(801)).is_err());
         assert!(MailboxName::new(&"x/".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn spellings_of_one_text_are_one_name() {
+        let name = |s| MailboxName::new(s).unwrap();
+        assert_eq!(name("u\u{308}/e\u{301}").as_str(), "\u{fc}/\u{e9}");
+        assert_eq!(name("\u{212b}"), name("\u{c5}"));
+        // What grows by it is measured afterwards.
+        assert!(MailboxName::new(&"\u{1d160}".repeat(200)).is_err());
+    }
+
+    #[test]
+    fn the_deepest_and_the_longest_have_no_children() {
+        let name = |s: &str| MailboxName::new(s).unwrap();
+        assert!(!name(&vec!["a"; MailboxName::MAX_DEPTH].join("/")).may_have_children());
+        assert!(name(&vec!["a"; MailboxName::MAX_DEPTH - 1].join("/")).may_have_children());
+        let long = |n| "x".repeat(MailboxName::MAX_LEN - n);
+        assert!(!name(&long(1)).may_have_children());
+        assert!(name(&long(2)).may_have_children());
+        assert!(MailboxName::new(&format!("{}/a", long(2))).is_ok());
     }
 
     #[test]

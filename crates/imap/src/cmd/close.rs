@@ -1,6 +1,7 @@
 //! CLOSE.
 
 use super::*;
+use types::Rights;
 
 pub(crate) static SPEC: Spec = Spec {
     name: "CLOSE",
@@ -17,8 +18,10 @@ struct Close;
 impl Run for Close {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let selection = cx.state.selection()?;
-        // RFC 9051 6.4.1: a mailbox opened read-only is left as it is.
-        if !selection.is_read_only() {
+        // RFC 9051 6.4.1: a mailbox opened read-only is left as it is. RFC 4314 4: and so it is
+        // without the right to expunge.
+        let may_expunge = selection.mailbox().rights().contains(Rights::EXPUNGE);
+        if !selection.is_read_only() && may_expunge {
             let expunged = selection.mailbox().expunge_deleted(None).await?;
             cx.deps.counters.deleted.inc_by(expunged.uids.len());
         }

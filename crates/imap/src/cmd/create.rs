@@ -63,6 +63,7 @@ impl Run for Create {
         let id = account.create(&name, role).await?;
         let id = mailbox_id(account.id(), id);
         cx.caused(&shown);
+        cx.tell_normalised(&self.mailbox, &account, &shown).await?;
         Done::with(Code::MailboxId(id), "mailbox created")
     }
 }

@@ -32,6 +32,7 @@ impl Run for Delete {
         let id = account.tree().find(&name).map(|folder| folder.id);
         account.delete(&name).await?;
         cx.caused(&shown);
+        cx.tell_normalised(&self.0, &account, &shown).await?;
         // Who deletes the mailbox it has open knows where it stands: it is sent back instead of
         // away.
         if let State::Selected(_, selection) = &cx.state

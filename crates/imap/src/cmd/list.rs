@@ -1,13 +1,15 @@
 //! LIST, with the options of LIST-EXTENDED, LIST-STATUS and SPECIAL-USE.
 
+use super::listed::Listed;
 use super::status;
 use super::*;
+use crate::ext::acl::write_my_rights;
 use crate::ext::metadata::{Entry, MAX_ENTRIES, Object, tell_mailbox};
 use crate::grammar::Pattern;
+use crate::session::{Member, Roster};
 use crate::spec::StatusItem;
 use crate::view::MAX_PENDING;
-use bytes::BytesMut;
-use mail::{MailErrorKind, Tree};
+use mail::MailErrorKind;
 use std::collections::BTreeSet;
 use types::MailboxName;
 
@@ -23,6 +25,7 @@ pub(crate) static SPEC: Spec = Spec {
         "RFC 5258 3",
         "RFC 5819 2",
         "RFC 6154 2",
+        "RFC 8440 3",
         "RFC 9590 3",
     ],
     parse,
@@ -63,6 +66,8 @@ enum Below {
 #[derive(Default)]
 struct Returns {
     subscribed: bool,
+    /// RFC 8440.
+    my_rights: bool,
     status: Vec<&'static StatusItem>,
     /// RFC 9590.
     metadata: Vec<Entry>,
@@ -124,6 +129,7 @@ fn return_options(c: &mut Cursor<'_>) -> Parsed<Returns> {
         match c.atom()?.to_ascii_uppercase().as_slice() {
             b"SUBSCRIBED" => returns.subscribed = true,
             b"CHILDREN" | b"SPECIAL-USE" => {}
+            b"MYRIGHTS" => returns.my_rights = true,
             b"STATUS" => {
                 c.sp()?;
                 returns.status = status::items(c)?;
@@ -146,7 +152,6 @@ fn return_options(c: &mut Cursor<'_>) -> Parsed<Returns> {
 #[async_trait]
 impl Run for List {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let account = cx.state.account()?.clone();
         if self
             .returns
             .status
@@ -155,8 +160,7 @@ impl Run for List {
         {
             cx.enable_condstore();
         }
-        let tree = account.tree();
-        let implied = tree.implied();
+        let names = cx.enabled.names();
         // RFC 9051 6.3.9: an empty pattern is answered by the separator alone.
         if !self.extended
             && self
@@ -167,40 +171,29 @@ impl Run for List {
             cx.wire.buffer().raw(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
             return Done::ok("that is all");
         }
-        for name in self.candidates(&tree, &implied) {
+        let roster = cx.roster().await?;
+        let implied = roster.implied();
+        for name in self.candidates(&roster, &implied) {
             if !self.patterns.iter().any(|pattern| pattern.matches(name)) {
                 continue;
             }
-            let below = self.chosen_below(&tree, name);
+            let below = self.chosen_below(&roster, name);
             // RFC 5258 3.3: a name that is not chosen is told for the sake of one below that is,
             // unless that one is told itself.
-            if !self.chooses(&tree, name) && below != Below::Untold {
+            let is_chosen = self.chooses(&roster, name);
+            if !is_chosen && below != Below::Untold {
                 continue;
             }
-            let child_info = below != Below::Nothing;
-            self.write(&tree, name, child_info, cx.wire.buffer());
-            // RFC 5819 2: STATUS for mailboxes that can be selected.
-            if !self.returns.status.is_empty()
-                && let Some(folder) = tree.find(name)
-            {
-                let items = &self.returns.status;
-                match status::tell(name, &account, folder.id, items, cx.wire.buffer()).await {
-                    // Deleted meanwhile.
-                    Err(Refusal::Mail(error)) if error.kind == MailErrorKind::NotFound => {}
-                    told => told?,
-                }
-            }
-            // RFC 9590 3: not for a mailbox that is told for those below it.
-            if !self.returns.metadata.is_empty()
-                && self.chooses(&tree, name)
-                && let Some(folder) = tree.find(name)
-            {
-                let object = Object::Mailbox {
-                    account: account.clone(),
-                    id: folder.id,
-                    name: name.clone(),
-                };
-                tell_mailbox(cx, &object, &self.returns.metadata).await?;
+            let listed = Listed {
+                // RFC 9051 6.3.9: \NonExistent needs no option there.
+                extended: self.extended || cx.enabled.rev2,
+                subscribed: self.select.subscribed || self.returns.subscribed,
+                child_info: self.child_info(below),
+                ..Listed::new(&roster, name)
+            };
+            listed.write(names, cx.wire.buffer());
+            if let Some(member) = roster.find(name) {
+                self.tell_more(cx, name, &member, is_chosen).await?;
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
         }
@@ -212,31 +205,62 @@ impl List {
     /// All names that could be in the answer, in order.
     fn candidates<'a>(
         &self,
-        tree: &'a Tree,
+        roster: &'a Roster,
         implied: &'a BTreeSet<MailboxName>,
     ) -> BTreeSet<&'a MailboxName> {
-        let mut names: BTreeSet<&MailboxName> = tree.folders.keys().chain(implied).collect();
+        let mut names: BTreeSet<&MailboxName> = roster.names().chain(implied).collect();
         if self.select.subscribed {
-            names.extend(&tree.subscriptions);
+            names.extend(roster.subscriptions());
         }
         names
     }
 
+    /// What is returned beside LIST, of a mailbox that is there.
+    async fn tell_more(
+        &self,
+        cx: &mut Session,
+        name: &MailboxName,
+        member: &Member,
+        is_chosen: bool,
+    ) -> Result<(), Refusal> {
+        // RFC 8440 3: behind the LIST response.
+        if self.returns.my_rights {
+            write_my_rights(name, member.rights, cx.enabled.names(), cx.wire.buffer());
+        }
+        // RFC 5819 2: STATUS for mailboxes that can be selected.
+        if !self.returns.status.is_empty() {
+            let items = &self.returns.status;
+            unless_denied(status::tell(cx, name, &member.account, member.id, items).await)?;
+        }
+        // RFC 9590 3: not for a mailbox that is told for those below it.
+        if !self.returns.metadata.is_empty() && is_chosen {
+            let object = Object::Mailbox {
+                account: member.account.clone(),
+                id: member.id,
+                name: name.clone(),
+            };
+            unless_denied(tell_mailbox(cx, &object, &self.returns.metadata).await)?;
+        }
+        Ok(())
+    }
+
     /// Whether the selection options choose a name. Several options all have to hold.
-    fn chooses(&self, tree: &Tree, name: &MailboxName) -> bool {
-        (!self.select.subscribed || tree.subscriptions.contains(name))
+    fn chooses(&self, roster: &Roster, name: &MailboxName) -> bool {
+        (!self.select.subscribed || roster.subscriptions().contains(name))
             && (!self.select.special_use
-                || tree.find(name).is_some_and(|folder| folder.role.is_some()))
+                || roster
+                    .find(name)
+                    .is_some_and(|folder| folder.role.is_some()))
     }
 
     /// RFC 5258 3.5: what RECURSIVEMATCH finds below a name.
-    fn chosen_below(&self, tree: &Tree, name: &MailboxName) -> Below {
+    fn chosen_below(&self, roster: &Roster, name: &MailboxName) -> Below {
         if !self.select.recursive_match {
             return Below::Nothing;
         }
-        let names = tree.folders.keys().chain(&tree.subscriptions);
+        let names = roster.names().chain(roster.subscriptions());
         let mut below = Below::Nothing;
-        for name in names.filter(|n| n.is_below(name) && self.chooses(tree, n)) {
+        for name in names.filter(|n| n.is_below(name) && self.chooses(roster, n)) {
             if !self.patterns.iter().any(|pattern| pattern.matches(name)) {
                 return Below::Untold;
             }
@@ -245,40 +269,25 @@ impl List {
         below
     }
 
-    fn write(&self, tree: &Tree, name: &MailboxName, child_info: bool, out: &mut BytesMut) {
-        let folder = tree.find(name);
-        out.raw(b"* LIST (");
-        if folder.is_none() {
-            // RFC 5258 3.1: \NonExistent implies \Noselect, which is all that RFC 3501 knows.
-            out.raw(if self.extended {
-                b"\\NonExistent ".as_slice()
-            } else {
-                b"\\Noselect "
-            });
+    /// RFC 5258 3.5: by which of the options something below was chosen.
+    fn child_info(&self, below: Below) -> &'static str {
+        match (self.select.subscribed, self.select.special_use) {
+            _ if below == Below::Nothing => "",
+            (true, true) => "\"SUBSCRIBED\" \"SPECIAL-USE\"",
+            (true, false) => "\"SUBSCRIBED\"",
+            _ => "\"SPECIAL-USE\"",
         }
-        out.raw(if tree.has_children(name) {
-            b"\\HasChildren".as_slice()
-        } else {
-            b"\\HasNoChildren"
-        });
-        if (self.select.subscribed || self.returns.subscribed) && tree.subscriptions.contains(name)
+    }
+}
+
+/// Deleted meanwhile, or what is asked for is not for this client.
+fn unless_denied(told: Result<(), Refusal>) -> Result<(), Refusal> {
+    match told {
+        Err(Refusal::Mail(error))
+            if matches!(error.kind, MailErrorKind::NotFound | MailErrorKind::Denied) =>
         {
-            out.raw(b" \\Subscribed");
+            Ok(())
         }
-        if let Some(role) = folder.and_then(|folder| folder.role) {
-            out.raw(b" \\").text(role.name());
-        }
-        out.raw(b") \"/\" ").mailbox(name);
-        if child_info {
-            // RFC 5258 3.5: by which of the options something below was chosen.
-            out.raw(b" (\"CHILDINFO\" (");
-            out.raw(match (self.select.subscribed, self.select.special_use) {
-                (true, true) => b"\"SUBSCRIBED\" \"SPECIAL-USE\"".as_slice(),
-                (true, false) => b"\"SUBSCRIBED\"",
-                _ => b"\"SPECIAL-USE\"",
-            });
-            out.raw(b"))");
-        }
-        out.crlf();
+        told => told,
     }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::registry;
 use auth::{AuthError, Secret};
+use mail::Actor;
+use types::Door;
 
 /// `login = "LOGIN" SP userid SP password`, both `astring`.
 pub(crate) static SPEC: Spec = Spec {
@@ -64,9 +66,17 @@ pub(crate) async fn log_in(
         name,
         password,
         peer: cx.wire.peer().ip(),
+        door: Door::Imap,
     };
-    let principal = match cx.deps.auth.verify(&login).await {
-        Ok(principal) => principal,
+    let verified = match cx.deps.auth.verify(&login).await {
+        Ok(principal) => {
+            let revoked = cx.deps.auth.watch(&principal).await;
+            revoked.map(|revoked| (principal, revoked))
+        }
+        Err(error) => Err(error),
+    };
+    let (principal, revoked) = match verified {
+        Ok(verified) => verified,
         Err(error) => {
             let (result, refusal) = refused(error);
             cx.deps.metrics.login(mechanism, result);
@@ -74,10 +84,18 @@ pub(crate) async fn log_in(
             return Err(refusal);
         }
     };
-    let info = cx.deps.mail.ensure_account(&principal.account_name).await?;
-    let account = cx.deps.mail.account(info.id).await?;
+    let actor = Actor {
+        door: login.door,
+        user: None,
+        credential: principal.credential.id,
+        label: principal.credential.label,
+        peer: login.peer,
+    };
+    let credential = actor.label.clone();
+    let account = cx.deps.mail.log_in(&principal.account_name, actor).await?;
+    cx.wire.end_when(revoked);
     cx.deps.metrics.login(mechanism, "ok");
-    tracing::info!(user = %principal.account_name, mechanism, "logged in");
+    tracing::info!(user = %principal.account_name, credential = &*credential, mechanism, "logged in");
     cx.enter(State::Authenticated(account));
     // RFC 9051 6.2.2: telling the capabilities spares the client a round trip.
     Done::with(Code::Capability(registry::capabilities(cx)), "logged in")

@@ -27,6 +27,7 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
 #[async_trait]
 impl Run for Lsub {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
+        let spelling = cx.enabled.names();
         let tree = cx.state.account()?.tree();
         // Each name with whether it is subscribed itself.
         let mut names: BTreeMap<MailboxName, bool> = BTreeMap::new();
@@ -48,7 +49,7 @@ impl Run for Lsub {
             } else {
                 b"* LSUB (\\Noselect) \"/\" "
             });
-            out.mailbox(name).crlf();
+            out.mailbox(name, spelling).crlf();
         }
         Done::ok("that is all")
     }

@@ -11,6 +11,7 @@ pub(crate) mod delete;
 pub(crate) mod expunge;
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod listed;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod lsub;

@@ -1,7 +1,9 @@
 //! SELECT and EXAMINE, with the parameters of CONDSTORE and QRESYNC.
 
+use super::listed::Listed;
 use super::*;
 use crate::ext::objectid::mailbox_id;
+use crate::ext::urlauth::tell_mechanisms;
 use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
@@ -163,12 +165,24 @@ impl Run for Select {
                 .raw(b"* OK [CLOSED] previous mailbox left\r\n");
         }
         let Place {
-            account: owner, id, ..
+            account: owner,
+            id,
+            shown,
+            ..
         } = cx.place(&self.mailbox, Rights::READ).await?;
         if self.condstore {
             cx.enabled.condstore = true;
         }
         let mailbox = owner.select(id).await?;
+        // RFC 9051 6.3.2: what LIST says of it.
+        if cx.enabled.rev2 {
+            let roster = cx.roster_with(&owner).await?;
+            let listed = Listed {
+                old_name: self.mailbox.old_name.as_deref(),
+                ..Listed::new(&roster, &shown)
+            };
+            listed.write(cx.enabled.names(), cx.wire.buffer());
+        }
         let selection = Selection::new(owner, mailbox, self.read_only);
         introduce(&selection, cx);
         let account = cx.state.account()?.clone();
@@ -176,7 +190,8 @@ impl Run for Select {
         if let Some(resync) = self.qresync {
             catch_up(resync, cx).await?;
         }
-        match self.read_only {
+        // RFC 4314 5.2: also when nothing that all see may be changed.
+        match cx.state.selection()?.is_read_only() {
             true => Done::with(Code::Word("READ-ONLY"), "mailbox open, read-only"),
             false => Done::with(Code::Word("READ-WRITE"), "mailbox open"),
         }
@@ -186,13 +201,17 @@ impl Run for Select {
 /// RFC 9051 6.3.2: what every client needs to know of a mailbox.
 fn introduce(selection: &Selection, cx: &mut Session) {
     let view = selection.told();
-    let uid_only = cx.enabled.uid_only;
+    let enabled = cx.enabled;
     let out = cx.wire.buffer();
     selection.write_flag_lists(view, out);
-    selection.write_counts(out);
+    selection.write_counts(enabled, out);
     // RFC 3501 7.1: the first message without \Seen, absent when there is none.
     // RFC 9586 3: that is a sequence number.
-    if !uid_only && let Some(unseen) = selection.first_without(Flags::SEEN) {
+    // RFC 9051 E 11: nobody wants it.
+    if !enabled.uid_only
+        && !enabled.rev2
+        && let Some(unseen) = selection.first_without(Flags::SEEN)
+    {
         out.raw(b"* OK [UNSEEN ")
             .num(unseen.get())
             .raw(b"] first unseen message\r\n");
@@ -207,6 +226,7 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     out.raw(b"* OK ");
     Code::MailboxId(mailbox_id(mailbox.account_id(), mailbox.id())).write(out);
     out.raw(b"mailbox identifier\r\n");
+    tell_mechanisms(out);
     out.raw(b"* OK [HIGHESTMODSEQ ")
         .num(view.modseq().get())
         .raw(b"] highest modification sequence\r\n");

@@ -5,7 +5,6 @@ use crate::grammar::mailbox::RawName;
 use crate::registry;
 use crate::session::Place;
 use crate::spec::{Status, StatusItem};
-use bytes::BytesMut;
 use mail::Account;
 use types::{MailboxId, MailboxName, Rights};
 
@@ -74,11 +73,11 @@ pub(crate) fn items(c: &mut Cursor<'_>) -> Parsed<Vec<&'static StatusItem>> {
 /// # Errors
 /// `NotFound` when the mailbox is gone; the store, if it must be opened.
 pub(crate) async fn tell(
+    cx: &mut Session,
     name: &MailboxName,
     account: &Account,
     id: MailboxId,
     items: &[&'static StatusItem],
-    out: &mut BytesMut,
 ) -> Result<(), Refusal> {
     let mut status = Status {
         account,
@@ -89,20 +88,18 @@ pub(crate) async fn tell(
     if items.iter().any(|item| item.sums_deleted) {
         status.deleted_bytes = account.deleted_bytes(id).await?;
     }
-    write(name, &status, items, out);
-    Ok(())
-}
-
-fn write(name: &MailboxName, status: &Status<'_>, items: &[&StatusItem], out: &mut BytesMut) {
-    out.raw(b"* STATUS ").mailbox(name).raw(b" (");
+    let names = cx.enabled.names();
+    let out = cx.wire.buffer();
+    out.raw(b"* STATUS ").mailbox(name, names).raw(b" (");
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.raw(b" ");
         }
         out.text(item.name).raw(b" ");
-        (item.write)(status, out);
+        (item.write)(&status, out);
     }
     out.raw(b")\r\n");
+    Ok(())
 }
 
 #[async_trait]
@@ -114,7 +111,7 @@ impl Run for StatusCommand {
         if self.items.iter().any(|item| item.enables_condstore) {
             cx.enable_condstore();
         }
-        tell(&shown, &account, id, &self.items, cx.wire.buffer()).await?;
+        tell(cx, &shown, &account, id, &self.items).await?;
         Done::ok("that is all")
     }
 }

@@ -5,10 +5,10 @@ use super::metadata::{Entry, Scope};
 use super::uidonly::UIDREQUIRED;
 use super::*;
 use crate::cmd::search::{
-    BADCHARSET, Candidate, Charset, Cost, Key, MAX_KEYS, Query, SearchKey, parse_keys,
+    BADCHARSET, Candidate, Charset, Cost, Key, MAX_KEYS, Program, Query, SearchKey, parse_keys,
 };
 use crate::grammar::cursor::is_atom_char;
-use crate::grammar::{Assembler, Bounds, Command, Next};
+use crate::grammar::{Assembler, Bounds, Command, Names, Next};
 use bytes::Bytes;
 use mail::{MAX_ANNOTATION, MAX_ANNOTATION_NAME};
 use std::collections::BTreeMap;
@@ -23,7 +23,10 @@ pub(crate) static EXTENSION: Extension = Extension {
         rfc: "RFC 5466 3.1",
         parse: |c, _| {
             c.sp()?;
-            Ok(Box::new(Reference(FilterName::parse(c)?)))
+            Ok(Box::new(Reference {
+                name: FilterName::parse(c)?,
+                fuzzy: false,
+            }))
         },
     }]],
     ..Extension::EMPTY
@@ -63,7 +66,11 @@ impl FilterName {
 }
 
 /// A key that stands for a filter.
-struct Reference(FilterName);
+struct Reference {
+    name: FilterName,
+    /// FUZZY stands before it (RFC 6203).
+    fuzzy: bool,
+}
 
 impl Key for Reference {
     fn cost(&self) -> Cost {
@@ -76,7 +83,18 @@ impl Key for Reference {
     }
 
     fn refers_to(&self) -> Option<&FilterName> {
-        Some(&self.0)
+        Some(&self.name)
+    }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(Box::new(Self {
+            name: self.name.clone(),
+            fuzzy: true,
+        }))
+    }
+
+    fn is_fuzzy(&self) -> bool {
+        self.fuzzy
     }
 }
 
@@ -110,11 +128,11 @@ impl Filter {
     }
 
     /// What it looks for, and whether it names messages by sequence number.
-    fn parse(&self) -> Parsed<(Query, bool)> {
-        let mut c = Cursor::new(&self.text);
-        let query = parse_keys(&mut c, &Charset::utf8())?;
+    fn parse(&self) -> Parsed<(Program, bool)> {
+        let mut c = Cursor::new(&self.text, Names::Utf8);
+        let program = parse_keys(&mut c, &Charset::utf8())?;
         c.end()?;
-        Ok((query, c.names_numbers()))
+        Ok((program, c.names_numbers()))
     }
 }
 
@@ -126,13 +144,14 @@ type Filters = BTreeMap<String, Filter>;
 /// # Errors
 /// UNDEFINED-FILTER, BADCHARSET, more keys than a search may have, the store.
 pub(crate) async fn put_in(
-    query: Query,
+    program: Program,
     charset: &Charset,
     cx: &Session,
-) -> Result<Query, Refusal> {
+) -> Result<Program, Refusal> {
+    let Program { query, mut fuzzy } = program;
     let mut names = names_in(&query);
     if names.is_empty() {
-        return Ok(query);
+        return Ok(Program { query, fuzzy });
     }
     if !charset.is_utf8() {
         // RFC 5466 3.1: BAD, not NO.
@@ -156,13 +175,14 @@ pub(crate) async fn put_in(
         if by_number && cx.enabled.uid_only {
             return Err(UIDREQUIRED);
         }
-        names.extend(names_in(&inner));
+        fuzzy |= inner.fuzzy;
+        names.extend(names_in(&inner.query));
         filters.insert(name.key(), filter);
     }
     let mut budget = MAX_KEYS;
     let query = expand(query, &filters, &mut Vec::new(), &mut budget)?;
     query.check_depth()?;
-    Ok(query)
+    Ok(Program { query, fuzzy })
 }
 
 fn names_in(query: &Query) -> Vec<FilterName> {
@@ -205,9 +225,12 @@ fn expand(
         let filter = filter.ok_or_else(|| name.undefined("there is no such filter"))?;
         let (inner, _) = filter.parse()?;
         path.push(id);
-        let inner = expand(inner, filters, path, budget)?;
+        let inner = expand(inner.query, filters, path, budget)?;
         path.pop();
-        Ok(inner)
+        Ok(match key.is_fuzzy() {
+            true => inner.into_fuzzy(),
+            false => inner,
+        })
     })
 }
 

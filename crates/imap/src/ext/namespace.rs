@@ -1,6 +1,7 @@
 //! NAMESPACE (RFC 2342).
 
 use super::*;
+use crate::session::OTHER_USERS;
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 2342",
@@ -24,10 +25,10 @@ struct Namespace;
 #[async_trait]
 impl Run for Namespace {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        // One personal namespace without prefix; nobody else's, none shared.
-        cx.wire
-            .buffer()
-            .raw(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+        // One personal namespace without prefix, and the mailboxes of others by their owners.
+        let out = cx.wire.buffer();
+        out.raw(b"* NAMESPACE ((\"\" \"/\")) ((\"");
+        out.text(OTHER_USERS).raw(b"/\" \"/\")) NIL\r\n");
         Done::ok("that is all")
     }
 }

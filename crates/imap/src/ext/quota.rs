@@ -6,6 +6,7 @@ use crate::grammar::mailbox::RawName;
 use crate::session::Site;
 use bytes::BytesMut;
 use mail::{Account, Mail, QuotaLimits, UNLIMITED, Usage};
+use types::Rights;
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 9208",
@@ -227,9 +228,14 @@ impl Run for GetQuotaRoot {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9208 4.1.2: the mailbox need not exist.
         let Site { account, shown, .. } = cx.site(&self.mailbox).await?;
+        if account.guest().is_some() {
+            // RFC 9208 6: how full it is says something about it.
+            cx.place(&self.mailbox, Rights::READ).await?;
+        }
         let root = root_of(&account).await?;
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
-        out.raw(b"* QUOTAROOT ").mailbox(&shown);
+        out.raw(b"* QUOTAROOT ").mailbox(&shown, names);
         out.raw(b" ").string(root.as_bytes()).crlf();
         write_quota(&root, &account.usage(), out);
         Done::ok("that is all")

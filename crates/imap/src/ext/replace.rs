@@ -5,7 +5,7 @@ use crate::cmd::append::{Draft, Intake, Target};
 use crate::session::Place;
 use crate::view::EXPUNGED;
 use mail::{MailErrorKind, NewMessage, Replaced};
-use types::{Uid, UidSet};
+use types::{Rights, Uid, UidSet};
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 8508",
@@ -72,6 +72,8 @@ async fn replace(
 ) -> Result<Replaced, Refusal> {
     let selection = cx.state.selection()?;
     let from = selection.mailbox();
+    // RFC 8508 4.1: before anything is done.
+    from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
     let missing = |error| Refusal::from(error).not_found_as(Code::TRYCREATE);
     if selection.owner().id() == to.account.id() {
         let replaced = to.account.replace((from, old), to.id, messages).await;

@@ -1,5 +1,6 @@
 //! The reading head over one assembled command.
 
+use super::mailbox::Names;
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -25,6 +26,7 @@ pub struct Command {
 pub struct Cursor<'a> {
     rest: &'a [u8],
     literals: &'a [Bytes],
+    names: Names,
     numbers: bool,
     starved: bool,
 }
@@ -39,21 +41,22 @@ pub struct Left {
 }
 
 impl<'a> Cursor<'a> {
-    /// At the beginning of `command`.
-    pub fn new(command: &'a Command) -> Self {
-        Self::over(&command.text, &command.literals)
+    /// At the beginning of `command`, of a client that writes mailbox names so.
+    pub fn new(command: &'a Command, names: Names) -> Self {
+        Self::over(&command.text, &command.literals, names)
     }
 
     /// Over text without literals.
     pub fn of(text: &'a [u8]) -> Self {
-        Self::over(text, &[])
+        Self::over(text, &[], Names::default())
     }
 
     /// Over the parts of a command, of which the last literals may not be there yet.
-    pub fn over(text: &'a [u8], literals: &'a [Bytes]) -> Self {
+    pub fn over(text: &'a [u8], literals: &'a [Bytes], names: Names) -> Self {
         Self {
             rest: text,
             literals,
+            names,
             numbers: false,
             starved: false,
         }
@@ -70,6 +73,11 @@ impl<'a> Cursor<'a> {
             text: self.rest.len(),
             literals: self.literals.len(),
         }
+    }
+
+    /// How the client writes mailbox names.
+    pub(super) fn names(&self) -> Names {
+        self.names
     }
 
     /// What was read names messages by sequence number.
@@ -211,7 +219,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `quoted`, if a quote is next. 8-bit text is let through: passwords and search strings have
-    /// it.
+    /// it. From a client that may quote UTF-8 it must be that.
     pub fn try_quoted(&mut self) -> Parsed<Option<Cow<'a, [u8]>>> {
         let Some(inner) = self.rest.strip_prefix(b"\"") else {
             return Ok(None);
@@ -221,7 +229,7 @@ impl<'a> Cursor<'a> {
         if inner.get(end) == Some(&b'"') {
             let text = inner.get(..end).unwrap_or_default();
             self.rest = inner.get(end + 1..).unwrap_or_default();
-            return quotable(text).map(|()| Some(Cow::Borrowed(text)));
+            return self.quotable(text).map(|()| Some(Cow::Borrowed(text)));
         }
         let mut text = Vec::new();
         let mut bytes = inner.iter().enumerate();
@@ -229,7 +237,7 @@ impl<'a> Cursor<'a> {
             match c {
                 b'"' => {
                     self.rest = inner.get(i + 1..).unwrap_or_default();
-                    return quotable(&text).map(|()| Some(Cow::Owned(text)));
+                    return self.quotable(&text).map(|()| Some(Cow::Owned(text)));
                 }
                 // RFC 9051 9: quoted-specials are the only characters a backslash may stand before.
                 b'\\' => match bytes.next() {
@@ -241,14 +249,18 @@ impl<'a> Cursor<'a> {
         }
         Err(BadSyntax("unterminated quoted string"))
     }
-}
 
-/// RFC 9051 9: TEXT-CHAR is neither CR nor LF (nor NUL).
-fn quotable(text: &[u8]) -> Parsed<()> {
-    if memchr::memchr3(0, b'\r', b'\n', text).is_some() {
-        return Err(BadSyntax("control character in quoted string"));
+    fn quotable(&self, text: &[u8]) -> Parsed<()> {
+        // RFC 9051 9: TEXT-CHAR is neither CR nor LF (nor NUL).
+        if memchr::memchr3(0, b'\r', b'\n', text).is_some() {
+            return Err(BadSyntax("control character in quoted string"));
+        }
+        // RFC 6855 3: what is not UTF-8 is a BAD.
+        if self.names == Names::Utf8 && std::str::from_utf8(text).is_err() {
+            return Err(BadSyntax("quoted string is not valid UTF-8"));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// RFC 9051 9: `ATOM-CHAR`.
@@ -299,13 +311,31 @@ mod tests {
             text: Bytes::from_static(b"{3+}\r\n {0}\r\n"),
             literals: vec!["a}c".into(), "".into()],
         };
-        let mut c = Cursor::new(&command);
+        let mut c = Cursor::new(&command, Names::Utf7);
         assert_eq!(c.try_literal().unwrap().unwrap(), "a}c");
         c.sp().unwrap();
         let (text, literals) = (5, 1);
         assert_eq!(c.left(), Left { text, literals });
         assert_eq!(c.try_literal().unwrap().unwrap(), "");
         c.end().unwrap();
+    }
+
+    #[test]
+    fn who_may_quote_utf8_quotes_nothing_else() {
+        for (raw, utf7, utf8) in [
+            ("\"\u{e4}\"".as_bytes(), true, true),
+            (b"\"\xe4\"", true, false),
+            (b"\"\\\\\xe4\"", true, false),
+            (b"\"\xed\xa0\x80\"", true, false),
+        ] {
+            let command = Command {
+                text: Bytes::copy_from_slice(raw),
+                literals: Vec::new(),
+            };
+            let read = |names| Cursor::new(&command, names).try_quoted().is_ok();
+            assert_eq!(read(Names::Utf7), utf7, "{raw:?}");
+            assert_eq!(read(Names::Utf8), utf8, "{raw:?}");
+        }
     }
 
     #[test]

@@ -47,12 +47,41 @@ impl Cursor<'_> {
         self.take(1, INVALID.0)?;
         let (zone_hours, zone_minutes) = (self.digits(2)?, self.digits(2)?);
         self.expect(b"\"", "expected a closing quote after the date")?;
-        // A leap second is a legal time of day.
-        if hour > 23 || minute > 59 || second > 60 || zone_minutes > 59 {
+        if zone_minutes > 59 {
             return Err(INVALID);
         }
-        let local = days * DAY + i64::from(hour * 3600 + minute * 60 + second);
+        let local = days * DAY + of_day(hour, minute, second)?;
         Ok(local - east * i64::from(zone_hours * 3600 + zone_minutes * 60))
+    }
+
+    /// `date-time` of RFC 3339 5.6, as seconds since 1970 UTC; fractions are cut off.
+    pub fn internet_date_time(&mut self) -> Parsed<i64> {
+        let year = self.digits(4)?;
+        self.expect(b"-", INVALID.0)?;
+        let month = self.digits(2)?;
+        self.expect(b"-", INVALID.0)?;
+        let day = self.digits(2)?;
+        let days = days_of(year, month, day)?;
+        self.expect(b"T", INVALID.0)?;
+        let hour = self.digits(2)?;
+        self.expect(b":", INVALID.0)?;
+        let minute = self.digits(2)?;
+        self.expect(b":", INVALID.0)?;
+        let local = days * DAY + of_day(hour, minute, self.digits(2)?)?;
+        if self.eat(b".") {
+            self.take_while1(|c| c.is_ascii_digit(), INVALID.0)?;
+        }
+        if self.eat(b"Z") {
+            return Ok(local);
+        }
+        let west = self.eat(b"-");
+        if !west {
+            self.expect(b"+", INVALID.0)?;
+        }
+        let hours = self.digits(2)?;
+        self.expect(b":", INVALID.0)?;
+        let offset = of_day(hours, self.digits(2)?, 0)?;
+        Ok(if west { local + offset } else { local - offset })
     }
 
     fn rest_of_date(&mut self, day: u32) -> Parsed<i64> {
@@ -65,10 +94,7 @@ impl Cursor<'_> {
         self.expect(b"-", INVALID.0)?;
         let year = self.digits(4)?;
         let month = u32::try_from(month).map_err(|_| INVALID)? + 1;
-        if day == 0 || day > days_in_month(year, month) {
-            return Err(INVALID);
-        }
-        Ok(days_from_civil(i64::from(year), month, day))
+        days_of(year, month, day)
     }
 
     fn digits(&mut self, count: usize) -> Parsed<u32> {
@@ -83,6 +109,22 @@ impl Cursor<'_> {
 }
 
 const INVALID: BadSyntax = BadSyntax("invalid date");
+
+/// Days since 1970-01-01 of a date there is.
+fn days_of(year: u32, month: u32, day: u32) -> Parsed<i64> {
+    if !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
+        return Err(INVALID);
+    }
+    Ok(days_from_civil(i64::from(year), month, day))
+}
+
+/// Seconds of a time of day; a leap second is a legal one.
+fn of_day(hour: u32, minute: u32, second: u32) -> Parsed<i64> {
+    match hour > 23 || minute > 59 || second > 60 {
+        true => Err(INVALID),
+        false => Ok(i64::from(hour * 3600 + minute * 60 + second)),
+    }
+}
 
 fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
@@ -123,11 +165,25 @@ fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// Writes `date-time` of RFC 3339 5.6, in UTC, with the same bounds as [`write_date_time`].
+pub fn write_internet_date_time(out: &mut Vec<u8>, seconds: i64) {
+    let seconds = seconds.clamp(FIRST, LAST);
+    let (days, of_day) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    let (year, month, day) = civil_from_days(days);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// What four digits of a year can express.
+const FIRST: i64 = -62_167_219_200;
+const LAST: i64 = 253_402_300_799;
+
 /// Writes `date-time` with its quotes, in UTC. Times outside the years 0 to 9999 are shown at their
 /// edge.
 pub fn write_date_time(out: &mut Vec<u8>, seconds: i64) {
     // RFC 9051 9: date-year = 4DIGIT.
-    let seconds = seconds.clamp(-62_167_219_200, 253_402_300_799);
+    let seconds = seconds.clamp(FIRST, LAST);
     let (days, of_day) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
     let (year, month, day) = civil_from_days(days);
     let two = |n: i64| [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
@@ -177,6 +233,34 @@ mod tests {
             "\"17-Jul-1996 02:44:25 -0760\"",
         ] {
             assert!(Cursor::of(raw.as_bytes()).date_time().is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn dates_of_the_internet_are_read() {
+        // RFC 3339 5.8: the examples.
+        for (raw, want) in [
+            ("1985-04-12T23:20:50.52Z", 482_196_050),
+            ("1996-12-19T16:39:57-08:00", 851_042_397),
+            ("1990-12-31T23:59:60Z", 662_688_000),
+            ("1990-12-31T15:59:60-08:00", 662_688_000),
+            ("1937-01-01T12:00:27.87+00:20", -1_041_337_173),
+        ] {
+            let read = Cursor::of(raw.as_bytes()).internet_date_time();
+            assert_eq!(read, Ok(want), "{raw}");
+        }
+        for raw in [
+            "1985-13-01T00:00:00Z",
+            "1985-00-01T00:00:00Z",
+            "1985-02-29T00:00:00Z",
+            "1985-04-12 23:20:50Z",
+            "1985-04-12T24:00:00Z",
+            "1985-04-12T23:20:50",
+            "1985-04-12T23:20:50.Z",
+            "1985-04-12T23:20:50+0100",
+        ] {
+            let read = Cursor::of(raw.as_bytes()).internet_date_time();
+            assert_eq!(read, Err(INVALID), "{raw}");
         }
     }
 

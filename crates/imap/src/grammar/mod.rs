@@ -8,12 +8,15 @@ pub mod mailbox;
 pub mod patterns;
 pub mod sets;
 pub mod strings;
+pub mod url;
 pub mod utf7;
 pub mod writer;
 
 pub use assemble::{Assembler, Bounds, Next, Unfit};
 pub use cursor::{BadSyntax, Command, Cursor, Left, Parsed};
+pub use mailbox::Names;
 pub use patterns::Pattern;
 pub use sets::{Bound, MessageSet, SequenceSet};
 pub use strings::FlagList;
+pub use url::Url;
 pub use writer::Emit;

@@ -1,6 +1,6 @@
 //! LIST patterns (RFC 9051 6.3.9): `*` matches anything, `%` anything within one level.
 
-use super::utf7;
+use super::mailbox::Names;
 use types::{MailboxName, SEPARATOR};
 
 /// A pattern, ready to match names.
@@ -19,9 +19,9 @@ enum Token {
 }
 
 impl Pattern {
-    /// Reads `raw` in the context of `reference`; both in modified UTF-7. What is no name or longer
-    /// than any name matches nothing.
-    pub fn new(reference: &[u8], raw: &[u8]) -> Self {
+    /// Reads `raw` in the context of `reference`. What is no name or longer than any name matches
+    /// nothing.
+    pub fn new(names: Names, reference: &[u8], raw: &[u8]) -> Self {
         let is_empty = raw.is_empty();
         // RFC 9051 6.3.9: how the reference is used is up to the server; a rooted pattern stands
         // alone.
@@ -30,9 +30,8 @@ impl Pattern {
             None => [reference, raw].concat(),
         };
         let mut tokens = Vec::new();
-        let text = utf7::decode(&whole)
-            .ok()
-            .filter(|text| text.len() <= MailboxName::MAX_LEN + 1);
+        let text = names.decode(&whole).ok();
+        let text = text.filter(|text| text.len() <= MailboxName::MAX_LEN + 1);
         let Some(text) = text else {
             // A NUL is in no name.
             return Self {
@@ -40,7 +39,8 @@ impl Pattern {
                 is_empty,
             };
         };
-        for c in text.chars() {
+        // RFC 9051 5.1: names that are not normalised are taken wherever names are.
+        for c in MailboxName::normalise(&text).chars() {
             let token = match c {
                 '*' => Token::Any,
                 '%' => Token::AnyInLevel,
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn matches(reference: &str, pattern: &str, name: &str) -> bool {
-        Pattern::new(reference.as_bytes(), pattern.as_bytes())
+        Pattern::new(Names::Utf7, reference.as_bytes(), pattern.as_bytes())
             .matches(&MailboxName::new(name).unwrap())
     }
 
@@ -164,6 +164,7 @@ mod tests {
             ("", "a*c", "a/b/c"),
             ("", "*%*b", "a/b"),
             ("", "Entw&APw-%", "Entw\u{fc}rfe"),
+            ("", "Entwu\u{308}%", "Entw\u{fc}rfe"),
         ] {
             assert!(
                 matches(reference, pattern, name),

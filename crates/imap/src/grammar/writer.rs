@@ -1,7 +1,8 @@
 //! Values in their wire form, appended to whatever buffer the connection writes from.
 
+use super::cursor::is_astring_char;
 use super::dates;
-use super::utf7;
+use super::mailbox::Names;
 use mail::View;
 use types::{Flags, Keyword, MailboxName, UidSet};
 
@@ -40,6 +41,11 @@ pub trait Emit {
         if !plain {
             return self.literal_head(bytes.len() as u64).raw(bytes);
         }
+        self.quoted(bytes)
+    }
+
+    /// `quoted`, of bytes that can be that.
+    fn quoted(&mut self, bytes: &[u8]) -> &mut Self {
         self.raw(b"\"");
         let mut rest = bytes;
         while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
@@ -51,6 +57,18 @@ pub trait Emit {
         self.raw(rest).raw(b"\"")
     }
 
+    /// `astring`: without quotes if it can be, for what clients do not expect quotes around.
+    fn astring(&mut self, bytes: &[u8]) -> &mut Self {
+        let is_atom = !bytes.is_empty()
+            && bytes.iter().all(|&c| is_astring_char(c))
+            && !bytes.eq_ignore_ascii_case(b"NIL");
+        if is_atom {
+            self.raw(bytes)
+        } else {
+            self.string(bytes)
+        }
+    }
+
     /// `nstring`.
     fn nstring(&mut self, bytes: Option<&[u8]>) -> &mut Self {
         match bytes {
@@ -59,15 +77,22 @@ pub trait Emit {
         }
     }
 
-    /// `mailbox`, in modified UTF-7. Always a string: clients are more at ease with quotes than
-    /// without.
-    fn mailbox(&mut self, name: &MailboxName) -> &mut Self {
-        if name.is_inbox() {
-            return self.raw(b"INBOX");
+    /// `mailbox`, as the client reads names. Always a string: clients are more at ease with quotes
+    /// than without.
+    fn mailbox(&mut self, name: &MailboxName, names: Names) -> &mut Self {
+        match name.is_inbox() {
+            true => self.raw(b"INBOX"),
+            false => self.mailbox_text(name.as_str(), names),
         }
-        let mut encoded = Vec::with_capacity(name.as_str().len());
-        utf7::encode(name.as_str(), &mut encoded);
-        self.string(&encoded)
+    }
+
+    /// The same for what a client called a mailbox.
+    fn mailbox_text(&mut self, text: &str, names: Names) -> &mut Self {
+        let encoded = names.encode(text);
+        match encoded.len() <= MAX_QUOTED && !text.contains(char::is_control) {
+            true => self.quoted(&encoded),
+            false => self.string(&encoded),
+        }
     }
 
     /// `uid-set`; the set must not be empty.
@@ -82,6 +107,34 @@ pub trait Emit {
             }
         }
         self
+    }
+
+    /// `sequence-set` of numbers as they come; nothing is written for none.
+    fn number_set(&mut self, numbers: impl Iterator<Item = u32>) -> &mut Self {
+        let mut run: Option<(u32, u32)> = None;
+        let mut is_first = true;
+        for n in numbers {
+            match run {
+                Some((first, last)) if last.checked_add(1) == Some(n) => run = Some((first, n)),
+                _ => {
+                    self.number_range(run.replace((n, n)), &mut is_first);
+                }
+            }
+        }
+        self.number_range(run, &mut is_first);
+        self
+    }
+
+    /// One range of [`Emit::number_set`].
+    fn number_range(&mut self, run: Option<(u32, u32)>, is_first: &mut bool) {
+        let Some((first, last)) = run else { return };
+        if !std::mem::take(is_first) {
+            self.raw(b",");
+        }
+        self.num(first);
+        if first != last {
+            self.raw(b":").num(last);
+        }
     }
 
     /// `date-time`.
@@ -117,12 +170,12 @@ pub trait Emit {
     }
 
     /// A parenthesised list: all system flags and the keywords.
-    fn all_flags(&mut self, keywords: &[Keyword], extra: &str) -> &mut Self {
+    fn all_flags(&mut self, keywords: &[Keyword]) -> &mut Self {
         self.raw(b"(\\Answered \\Flagged \\Deleted \\Seen \\Draft");
         for keyword in keywords {
             self.raw(b" ").text(keyword.as_str());
         }
-        self.text(extra).raw(b")")
+        self.raw(b")")
     }
 }
 
@@ -198,13 +251,30 @@ mod tests {
         assert_eq!(written(|o| o.string("\u{e4}".as_bytes())), "{2}\r\n\u{e4}");
         assert_eq!(written(|o| o.string(b"a\"\\b")), "\"a\\\"\\\\b\"");
         assert_eq!(written(|o| o.nstring(None)), "NIL");
+        for (text, want) in [
+            ("bob@x.org", "bob@x.org"),
+            ("nil", "\"nil\""),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("\u{e4}", "{2}\r\n\u{e4}"),
+        ] {
+            assert_eq!(written(|o| o.astring(text.as_bytes())), want);
+        }
     }
 
     #[test]
     fn names_are_encoded() {
         let name = MailboxName::new("Entw\u{fc}rfe/\"x\"").unwrap();
-        assert_eq!(written(|o| o.mailbox(&name)), "\"Entw&APw-rfe/\\\"x\\\"\"");
-        assert_eq!(written(|o| o.mailbox(&MailboxName::inbox())), "INBOX");
+        for (names, want) in [
+            (Names::Utf7, "\"Entw&APw-rfe/\\\"x\\\"\""),
+            (Names::Utf8, "\"Entw\u{fc}rfe/\\\"x\\\"\""),
+        ] {
+            assert_eq!(written(|o| o.mailbox(&name, names)), want);
+            assert_eq!(
+                written(|o| o.mailbox(&MailboxName::inbox(), names)),
+                "INBOX"
+            );
+        }
     }
 
     #[test]

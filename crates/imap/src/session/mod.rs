@@ -3,16 +3,21 @@
 
 mod place;
 mod read;
+mod roster;
+mod source;
 mod tell;
 
-pub use place::{Place, Site};
+pub(crate) use place::is_for_others;
+pub use place::{OTHER_USERS, Place, Site};
+pub use roster::{Member, Roster};
+pub(crate) use source::{Found, Source};
 
 use crate::cmd::append::Intake;
 use crate::ext::comparator::Comparator;
 use crate::ext::metadata::Listener;
 use crate::ext::notify::Notify;
 use crate::ext::uidonly::UIDREQUIRED;
-use crate::grammar::{Command, Cursor, Emit};
+use crate::grammar::{Command, Cursor, Emit, Names};
 use crate::refusal::{Code, Refusal};
 use crate::spec::{Done, Effects, Run, Spec, States, Then};
 use crate::view::{MAX_PENDING, Selection};
@@ -83,6 +88,21 @@ pub struct Enabled {
     pub metadata: bool,
     /// No sequence numbers, in either direction (RFC 9586).
     pub uid_only: bool,
+    /// What RFC 9051 changed is as it says.
+    pub rev2: bool,
+    /// Strings may be quoted UTF-8, in either direction (RFC 9755 3).
+    pub utf8: bool,
+}
+
+impl Enabled {
+    /// How mailbox names are written.
+    pub fn names(self) -> Names {
+        // RFC 9051 A: UTF-8 is for those who enabled either.
+        match self.rev2 || self.utf8 {
+            true => Names::Utf8,
+            false => Names::Utf7,
+        }
+    }
 }
 
 /// A connection and what is known about it. Commands work on its parts.
@@ -162,7 +182,8 @@ impl Session {
         self.tag = head.tag;
         // What was read is let go before the command runs: IDLE holds nothing.
         let parsed = head.found.and_then(|(spec, uid)| {
-            let (run, by_number) = parse(spec, uid, &command?, head.args)?;
+            let names = self.enabled.names();
+            let (run, by_number) = parse(spec, uid, &command?, head.args, names)?;
             if by_number && self.enabled.uid_only {
                 return Err(UIDREQUIRED);
             }
@@ -298,6 +319,7 @@ impl Session {
             Some(Refusal::Bye(text)) => Some(*text),
             Some(Refusal::Wire(WireError::Timeout)) => Some("no command for too long"),
             Some(Refusal::Wire(WireError::Shutdown)) => Some("server is shutting down"),
+            Some(Refusal::Wire(WireError::Ended)) => Some("the password you used was revoked"),
             Some(Refusal::Wire(WireError::Gone)) => Some("command without end"),
             Some(Refusal::Wire(WireError::Io(error))) if error.kind() == ErrorKind::InvalidData => {
                 Some("what you sent cannot be decoded")
@@ -320,8 +342,9 @@ fn parse(
     uid: bool,
     command: &Command,
     args: usize,
+    names: Names,
 ) -> Result<(Box<dyn Run>, bool), Refusal> {
-    let mut cursor = Cursor::new(command);
+    let mut cursor = Cursor::new(command, names);
     cursor.take(args, "unexpected end of the command")?;
     let run = (spec.parse)(&mut cursor, uid)?;
     cursor.end()?;

@@ -122,7 +122,7 @@ impl Session {
             _ => return Ok(()),
         };
         let (text, literals) = assembler.so_far();
-        let mut cursor = Cursor::over(text, literals);
+        let mut cursor = Cursor::over(text, literals, self.enabled.names());
         cursor.take(head.args, "unexpected end of the command")?;
         let target = match Target::parse(&mut cursor, spec.effects, uid) {
             Ok(target) => target,
@@ -202,10 +202,12 @@ impl Session {
             }));
         }
         if let State::Selected(_, selection) = &self.state
-            && selection.is_read_only()
-            && spec.effects.contains(Effects::WRITES)
+            && spec.states == States::SELECTED
         {
-            return Err(Refusal::no(Code::CANNOT, "the mailbox is open read-only"));
+            selection.check_access()?;
+            if selection.is_read_only() && spec.effects.contains(Effects::WRITES) {
+                return Err(Refusal::no(Code::CANNOT, "the mailbox is open read-only"));
+            }
         }
         Ok((spec, uid))
     }

@@ -1,7 +1,7 @@
 //! Telling the client what has changed: after commands, in IDLE, and with NOTIFY at any time.
 
 use super::{Session, State};
-use crate::ext::{metadata, notify};
+use crate::ext::{context, metadata, notify, urlauth};
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::spec::Effects;
@@ -13,10 +13,16 @@ impl Session {
     /// # Errors
     /// Only what ends the session.
     pub async fn tell(&mut self, may_expunge: bool) -> Result<(), Refusal> {
-        if let State::Selected(_, selection) = &mut self.state {
+        if let State::Selected(user, selection) = &mut self.state {
+            if selection.key_was_reset(user.id()) {
+                urlauth::tell_mechanisms(self.wire.buffer());
+            }
             selection
                 .sync(&mut self.wire, self.enabled, may_expunge)
                 .await?;
+            if !selection.contexts().is_empty() {
+                Box::pin(context::follow(self)).await?;
+            }
         }
         metadata::tell(self);
         if self.notify.is_some() {

@@ -11,19 +11,20 @@ mod tell;
 pub use rows::Rows;
 pub use tell::begin_fetch;
 
+use crate::ext::context::Contexts;
 use crate::grammar::{Bound, MessageSet, SequenceSet};
 use crate::refusal::{Code, Refusal};
 use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
-use types::{Flags, Uid, UidSet};
+use types::{AccountId, Flags, MailboxId, Rights, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
 
 /// Ranges of uids a saved search result may have: one MiB per session.
-const MAX_SAVED: usize = 128 << 10;
+pub(crate) const MAX_SAVED: usize = 128 << 10;
 
 /// Another session was faster.
 pub const EXPUNGED: Refusal = Refusal::no(
@@ -92,7 +93,9 @@ pub struct Selection {
     told: Arc<View>,
     /// Messages that are `\Recent` in this session.
     recent: UidSet,
-    read_only: bool,
+    examined: bool,
+    /// What the client could do with it when it was told so last.
+    told_rights: Rights,
     /// How many of the mailbox's keywords the client has been told about.
     told_keywords: usize,
     changed: watch::Receiver<u64>,
@@ -104,20 +107,26 @@ pub struct Selection {
     held_back: bool,
     /// What `$` stands for (RFC 5182): messages the client knows.
     saved: UidSet,
+    /// Resets of access keys seen so far; `None` before the first look.
+    key_resets: Option<u64>,
+    /// The searches that are kept up to date (RFC 5267).
+    contexts: Contexts,
 }
 
 impl Selection {
     /// Over a mailbox of `owner` just opened.
-    pub fn new(owner: Account, mailbox: Selected, read_only: bool) -> Self {
+    pub fn new(owner: Account, mailbox: Selected, examined: bool) -> Self {
         let changed = mailbox.watch();
         let told = mailbox.view();
         let told_keywords = told.keywords().len();
+        let mailbox_rights = mailbox.rights();
         let mut this = Self {
             owner,
             mailbox,
             told,
             recent: UidSet::new(),
-            read_only,
+            examined,
+            told_rights: mailbox_rights,
             told_keywords,
             changed,
             own: Own::default(),
@@ -125,6 +134,8 @@ impl Selection {
             news: UidSet::new(),
             held_back: false,
             saved: UidSet::new(),
+            key_resets: None,
+            contexts: Contexts::default(),
         };
         this.claim_recent();
         this
@@ -140,9 +151,44 @@ impl Selection {
         &self.mailbox
     }
 
-    /// Whether it was opened by EXAMINE.
+    /// Whether it is this one.
+    pub fn is_of(&self, owner: &Account, id: MailboxId) -> bool {
+        self.owner.id() == owner.id() && self.mailbox.id() == id
+    }
+
+    /// Whether `user`, who has selected the mailbox, got another access key for it since this was
+    /// asked last (RFC 4467 7).
+    pub fn key_was_reset(&mut self, user: AccountId) -> bool {
+        let resets = self.mailbox.key_resets(user);
+        let seen = self.key_resets.replace(resets);
+        seen.is_some_and(|seen| seen != resets)
+    }
+
+    /// Whether it was opened by EXAMINE, or the client may change nothing that all see (RFC 4314
+    /// 5.2).
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        let changes = Rights::INSERT
+            .and(Rights::EXPUNGE)
+            .and(Rights::SEEN)
+            .and(Rights::WRITE)
+            .and(Rights::DELETE_MESSAGES);
+        self.examined || !self.mailbox.rights().any(changes)
+    }
+
+    /// RFC 4314 5.1.1: who may not read it any more gets no answer from it.
+    ///
+    /// # Errors
+    /// BYE.
+    pub fn check_access(&self) -> Result<(), Refusal> {
+        if self.mailbox.is_gone() {
+            return Err(Refusal::Bye("the selected mailbox was deleted"));
+        }
+        match self.mailbox.rights().contains(Rights::READ) {
+            true => Ok(()),
+            false => Err(Refusal::Bye(
+                "the selected mailbox is not shared with you any more",
+            )),
+        }
     }
 
     /// What the client has been told about.
@@ -158,6 +204,21 @@ impl Selection {
     /// The new messages told since the last time, if that is of interest.
     pub fn take_news(&mut self) -> UidSet {
         std::mem::take(&mut self.news)
+    }
+
+    /// The searches that are kept up to date.
+    pub(crate) fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn contexts_mut(&mut self) -> &mut Contexts {
+        &mut self.contexts
+    }
+
+    /// The number of a message the client knows.
+    pub fn number(&self, uid: Uid) -> Option<MsgSeq> {
+        self.told.index_of(uid).map(MsgSeq::at)
     }
 
     /// How many messages are `\Recent`.
@@ -229,6 +290,32 @@ impl Selection {
             MessageSet::Seq(set) => self.resolve_seqs(set),
             MessageSet::Saved => Ok(self.saved.clone()),
         }
+    }
+
+    /// The uids a search means. RFC 7377 2: in any search, numbers beyond the last message are no
+    /// error.
+    pub fn resolve_within(&self, set: &MessageSet) -> UidSet {
+        match set {
+            MessageSet::Uid(set) => self.resolve_uids(set),
+            MessageSet::Seq(set) => self.clip_seqs(set),
+            MessageSet::Saved => self.saved.clone(),
+        }
+    }
+
+    fn clip_seqs(&self, set: &SequenceSet) -> UidSet {
+        let exists = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        let number = |bound| match bound {
+            Bound::Number(n) => n.get(),
+            Bound::Last => exists,
+        };
+        let uid = |seq: u32| {
+            let row = self.told.get(seq.checked_sub(1)? as usize)?;
+            Some(row.uid)
+        };
+        UidSet::from_ranges(set.0.iter().filter_map(|&(a, b)| {
+            let (a, b) = (number(a), number(b));
+            Some((uid(a.min(b))?, uid(a.max(b).min(exists))?))
+        }))
     }
 
     fn resolve_uids(&self, set: &SequenceSet) -> UidSet {
@@ -327,6 +414,15 @@ impl Selection {
     /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their
     /// newest flags. Messages expunged meanwhile are still there.
     pub fn rows(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, self.mailbox.view())
+    }
+
+    /// The same with the flags the client knows.
+    pub fn rows_as_told(&self, uids: &UidSet) -> Rows {
+        self.rows_of(uids, Arc::clone(&self.told))
+    }
+
+    fn rows_of(&self, uids: &UidSet, latest: Arc<View>) -> Rows {
         let positions = uids
             .ranges()
             .map(|range| self.span(range))
@@ -334,15 +430,16 @@ impl Selection {
             .collect();
         Rows::new(
             Arc::clone(&self.told),
-            self.mailbox.view(),
+            latest,
             self.recent.clone(),
             positions,
         )
     }
 
-    /// RFC 3501 2.3.2: new messages are recent in the first session that is told of them.
+    /// RFC 3501 2.3.2: new messages are recent in the first session that is told of them. A guest's
+    /// does not count: they stay recent for the owner.
     fn claim_recent(&mut self) {
-        let first = match self.read_only {
+        let first = match self.is_read_only() || self.owner.guest().is_some() {
             true => self.mailbox.peek_recent(),
             false => self.mailbox.claim_recent(),
         };

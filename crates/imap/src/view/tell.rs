@@ -5,10 +5,10 @@ use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::Enabled;
 use bytes::BytesMut;
-use mail::{FlagChange, Row, View};
+use mail::{FlagChange, Permitted, Row, View};
 use net::Wire;
 use std::sync::Arc;
-use types::{FlagOp, Flags, Uid, UidSet};
+use types::{FlagOp, Flags, Rights, Uid, UidSet};
 
 /// What the client's own command did, for the [`Selection::sync`] after it.
 #[derive(Default)]
@@ -39,23 +39,36 @@ struct Pictures<'a> {
 
 impl Selection {
     /// EXISTS and RECENT.
-    pub fn write_counts(&self, out: &mut BytesMut) {
+    pub fn write_counts(&self, enabled: Enabled, out: &mut BytesMut) {
         out.raw(b"* ")
             .num(self.told.len() as u64)
-            .raw(b" EXISTS\r\n* ");
-        out.num(self.recent_count()).raw(b" RECENT\r\n");
+            .raw(b" EXISTS\r\n");
+        // RFC 9051 E 12: no RECENT.
+        if !enabled.rev2 {
+            out.raw(b"* ").num(self.recent_count()).raw(b" RECENT\r\n");
+        }
     }
 
     /// FLAGS and PERMANENTFLAGS (RFC 9051 7.3.5, 7.1).
     pub fn write_flag_lists(&self, view: &View, out: &mut BytesMut) {
-        out.raw(b"* FLAGS ").all_flags(view.keywords(), "").crlf();
+        out.raw(b"* FLAGS ").all_flags(view.keywords()).crlf();
         out.raw(b"* OK [PERMANENTFLAGS ");
-        match (self.read_only, view.keywords().len() < mail::MAX_KEYWORDS) {
-            (true, _) => out.raw(b"()"),
-            (false, true) => out.all_flags(view.keywords(), " \\*"),
-            (false, false) => out.all_flags(view.keywords(), ""),
+        // RFC 4314 5.1.1: those that the client's rights let it change.
+        let permitted = match self.is_read_only() {
+            true => Permitted::of(Rights::NONE),
+            false => Permitted::of(self.mailbox.rights()),
         };
-        out.raw(b"] Flags that can be kept\r\n");
+        let mut words: Vec<&str> = Flags::NAMES
+            .iter()
+            .filter(|(flag, _)| permitted.flags.contains(*flag))
+            .map(|(_, name)| *name)
+            .collect();
+        if permitted.keywords {
+            words.extend(view.keywords().iter().map(types::Keyword::as_str));
+            words.extend((view.keywords().len() < mail::MAX_KEYWORDS).then_some("\\*"));
+        }
+        out.raw(b"(").text(&words.join(" "));
+        out.raw(b")] Flags that can be kept\r\n");
     }
 
     /// After STORE, or a FETCH that has told the flags itself: all of `uids` carry `change`.
@@ -114,11 +127,16 @@ impl Selection {
     ) -> Result<(), Refusal> {
         let own = std::mem::take(&mut self.own);
         let interest = self.interest;
-        if self.mailbox.is_gone() {
-            return Err(Refusal::Bye("the selected mailbox was deleted"));
+        self.check_access()?;
+        let rights = self.mailbox.rights();
+        if std::mem::replace(&mut self.told_rights, rights) != rights {
+            // RFC 4314 5.1.1: SHOULD, when they have changed.
+            self.write_flag_lists(&self.told, wire.buffer());
         }
         // Nothing can be told before a command: what changes meanwhile is not even looked at.
-        if own.between && (self.held_back || !interest.messages) {
+        // But REMOVEFROM can be.
+        let may_tell = !self.held_back || !self.contexts.is_empty();
+        if own.between && !(interest.messages && may_tell) {
             return Ok(());
         }
         let latest = self.mailbox.view();
@@ -132,6 +150,7 @@ impl Selection {
         self.tell_keywords(&latest, wire.buffer());
         let changes = latest.changes_since(&self.told);
         if !changes.expunged.is_empty() {
+            self.leave_contexts(&changes.expunged, enabled, wire.buffer());
             if !may_expunge || own.hold {
                 return self.hold_back(wire, enabled, &latest, &own).await;
             }
@@ -142,7 +161,7 @@ impl Selection {
         let before = std::mem::replace(&mut self.told, Arc::clone(&latest));
         if !changes.added.is_empty() {
             self.claim_recent();
-            self.write_counts(wire.buffer());
+            self.write_counts(enabled, wire.buffer());
             if interest.news {
                 self.news = self.news.union(&changes.added);
             }
@@ -166,6 +185,13 @@ impl Selection {
             self.tell_modseq(wire.buffer());
         }
         Ok(())
+    }
+
+    /// RFC 5267 4.3.4: before EXPUNGE, while the numbers hold.
+    fn leave_contexts(&mut self, gone: &UidSet, enabled: Enabled, out: &mut BytesMut) {
+        let mut contexts = std::mem::take(&mut self.contexts);
+        contexts.expunged(self, gone, enabled, out);
+        self.contexts = contexts;
     }
 
     /// Tells what STORE must answer and nothing else: the sequence numbers of the old picture hold.
@@ -274,13 +300,14 @@ impl Selection {
             begin_fetch(MsgSeq::at(index), row.uid, enabled.uid_only, out);
             // RFC 7162 3.2.4: UID and MODSEQ, once the client is aware of CONDSTORE.
             // RFC 5465 5.1: and to who asked for notifications.
+            // RFC 9051 7.5.2: always.
             // RFC 9586 3: UIDFETCH has it in front.
-            let with_uid = own.with_uid || enabled.condstore || self.interest.notified;
-            if with_uid && !enabled.uid_only {
+            let is_due = enabled.condstore || enabled.rev2 || self.interest.notified;
+            if (own.with_uid || is_due) && !enabled.uid_only {
                 out.raw(b"UID ").num(row.uid.get()).raw(b" ");
             }
             if !quiet {
-                let recent = self.is_recent(row.uid);
+                let recent = !enabled.rev2 && self.is_recent(row.uid);
                 out.raw(b"FLAGS ")
                     .flags(row.flags, row.keywords, recent, latest);
             }

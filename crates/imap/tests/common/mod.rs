@@ -61,7 +61,7 @@ impl Directory for OneUser {
     }
 
     async fn lookup(&self, name: &str) -> Result<Option<Entry>, DirectoryError> {
-        Ok(matches!(name, "alice" | "bob").then(|| Entry {
+        Ok(matches!(name, "alice" | "bob" | "submit").then(|| Entry {
             account_name: name.to_owned(),
             password: Some("{PLAIN}secret".to_owned()),
         }))
@@ -94,6 +94,7 @@ impl Setup {
         let deps = Deps {
             operators: imap::Operators {
                 administrators: vec!["bob".to_owned()],
+                submitters: vec!["submit".to_owned()],
                 contact: Some("mailto:postmaster@test.example".to_owned()),
             },
             mail: mail.clone(),

@@ -109,7 +109,7 @@ impl Echo {
                 wire.write(b"skipped\r\n");
             }
             "data" => {
-                let octets = wire.dot_block(1 << 20).await?;
+                let octets = wire.dot_block(1 << 20, |held| held < 2 << 20).await?;
                 wire.write(format!("{}\r\n", octets.len()).as_bytes());
             }
             _ => wire.write(format!("{line}\r\n").as_bytes()),

@@ -219,6 +219,21 @@ impl Host for Rig {
                     .await
                     .map_err(|e| e.to_string())?;
             }
+            "rename" => {
+                let (from, to) = args.split_once(' ').ok_or("rename FROM TO")?;
+                let [from, to] = [from, to].map(|name| MailboxName::new(name).expect("a name"));
+                self.alice
+                    .rename(&from, &to)
+                    .await
+                    .map_err(|e| e.to_string())?;
+            }
+            "policy" => {
+                let policy = (args != "default").then(|| args.parse().expect("a policy"));
+                self.alice
+                    .set_pop3_policy(policy.as_ref())
+                    .await
+                    .map_err(|e| e.to_string())?;
+            }
             "delete" => {
                 let name = MailboxName::new(args).map_err(|e| e.to_string())?;
                 self.alice.delete(&name).await.map_err(|e| e.to_string())?;

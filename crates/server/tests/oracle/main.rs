@@ -7,4 +7,5 @@
 mod binary;
 mod mail;
 mod pair;
+mod pop3;
 mod sort;

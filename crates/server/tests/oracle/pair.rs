@@ -1,6 +1,6 @@
 //! The two servers.
 
-use testkit::{Dovecot, ImapClient, PASSWORD, Server};
+use testkit::{Dovecot, ImapClient, PASSWORD, Pop3Client, Server};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_gatepost");
 const CONFIG: &str = include_str!("../../../../benches/peers/dovecot.conf");
@@ -10,7 +10,7 @@ const USER: &str = "alice";
 pub(crate) struct Pair {
     pub(crate) ours: ImapClient,
     pub(crate) theirs: ImapClient,
-    _servers: (Server, Dovecot),
+    servers: (Server, Dovecot),
 }
 
 impl Pair {
@@ -25,7 +25,7 @@ impl Pair {
         let mut pair = Self {
             ours: ImapClient::login(server.imap(), USER, PASSWORD),
             theirs: ImapClient::login(dovecot.imap(), USER, PASSWORD),
-            _servers: (server, dovecot),
+            servers: (server, dovecot),
         };
         for client in [&mut pair.ours, &mut pair.theirs] {
             for (date, message) in messages {
@@ -34,6 +34,12 @@ impl Pair {
             client.ok("EXAMINE INBOX");
         }
         pair
+    }
+
+    /// POP3 clients of both.
+    pub(crate) fn pop3(&self) -> [Pop3Client; 2] {
+        let (server, dovecot) = &self.servers;
+        [server.pop3(), dovecot.pop3()].map(|at| Pop3Client::login(at, USER, PASSWORD))
     }
 
     /// What ours and theirs answer with the untagged response `word`.

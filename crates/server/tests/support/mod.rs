@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod ledger;
+pub(crate) mod postfix;
 pub(crate) mod trace;
 
 use std::collections::HashMap;

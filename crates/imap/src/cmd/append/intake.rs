@@ -43,6 +43,8 @@ impl Intake {
     /// The mailbox, or the message to be replaced, is not there.
     pub(crate) async fn open(cx: &mut Session, target: &Target) -> Result<Self, Refusal> {
         let to = cx.destination(&target.to).await?;
+        cx.tell_normalised(&target.to, &to.account, &to.shown)
+            .await?;
         let mut less = Load::default();
         if let Some(old) = &target.replaced {
             let selection = cx.state.selection()?;

@@ -3,12 +3,13 @@
 
 mod content;
 mod digest;
+mod passage;
 mod plan;
 mod row;
 mod section;
 
+pub(crate) use passage::{Passage, parse_numbers, parse_partial, span};
 pub(crate) use plan::{Item, Message, Needs, Plan};
-pub(crate) use section::{parse_numbers, parse_partial, span};
 
 use super::*;
 use crate::ext::partial::Page;
@@ -16,7 +17,7 @@ use crate::grammar::MessageSet;
 use crate::registry;
 use crate::view::{Rows, Selection};
 use mail::FlagChange;
-use types::{FlagOp, Flags};
+use types::{FlagOp, Flags, Rights};
 
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP
 /// fetch-att) ")") [SP "(" fetch-modifier *(SP fetch-modifier) ")"]`.
@@ -177,7 +178,9 @@ impl Run for Fetch {
         if let Some(since) = self.changed_since {
             rows.changed_since(selection.mailbox().effective_since(since));
         }
-        if plan.needs().contains(Needs::SEEN) && !selection.is_read_only() {
+        // RFC 4314 4: without s, FETCH does not set \Seen.
+        let may_mark = selection.mailbox().rights().contains(Rights::SEEN);
+        if plan.needs().contains(Needs::SEEN) && !selection.is_read_only() && may_mark {
             rows = mark_seen(selection, rows, &mut plan, self.uid).await?;
         }
         plan.run(rows, cx).await?;

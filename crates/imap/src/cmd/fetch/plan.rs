@@ -4,7 +4,7 @@
 use super::content::{Content, Loader};
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
-use crate::session::Session;
+use crate::session::{Enabled, Session};
 use crate::view::{MAX_PENDING, Rows, begin_fetch};
 use bytes::BytesMut;
 use mail::{Email, Row, View};
@@ -144,7 +144,7 @@ impl Plan {
     /// some messages are damaged.
     pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
         let account = cx.state.selection()?.owner().clone();
-        let uid_only = cx.enabled.uid_only;
+        let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut loader = Loader::new(self, &account, rows);
         let (mut damaged, mut encoded) = (false, false);
@@ -157,7 +157,9 @@ impl Plan {
                         damaged = true;
                         continue;
                     }
-                    let message = loaded.message();
+                    let mut message = loaded.message();
+                    // RFC 9051 E 12: no \Recent.
+                    message.recent &= !rev2;
                     let left_out = self.left_out(&message);
                     encoded |= !left_out.is_empty();
                     if left_out.len() == self.items.len() {

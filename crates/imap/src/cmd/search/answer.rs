@@ -2,15 +2,16 @@
 
 use super::scan::Found;
 use super::{Cursor, Parsed, Refusal, Session};
+use crate::ext::context::{self, Source, Update};
 use crate::ext::partial::Page;
-use crate::grammar::{BadSyntax, Emit};
+use crate::grammar::{BadSyntax, Emit, Names};
 use crate::view::MAX_PENDING;
 use bytes::BytesMut;
 use net::{Wire, WireError};
 use types::{ModSeq, UidSet};
 
-/// What RETURN asks for (RFC 4731 3.1, RFC 9394 3.1).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+/// What RETURN asks for (RFC 4731 3.1, RFC 9394 3.1, RFC 5267 4).
+#[derive(Default)]
 pub(crate) struct Options {
     min: bool,
     max: bool,
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     count: bool,
     save: bool,
     partial: Option<Page>,
+    update: Option<Update>,
+    relevancy: bool,
 }
 
 impl Options {
@@ -53,6 +56,13 @@ impl Options {
                 if options.partial.replace(page).is_some() {
                     return Err(ONE_LIST);
                 }
+            } else if c.eat_word(b"UPDATE") {
+                options.update = Some(Update::parse(c)?);
+            } else if c.eat_word(b"RELEVANCY") {
+                // RFC 6203 4.
+                options.relevancy = true;
+            } else if c.eat_word(b"CONTEXT") {
+                // RFC 5267 4.2: a hint; nothing here needs one.
             } else {
                 return Err(BadSyntax("unknown result option"));
             }
@@ -66,14 +76,32 @@ impl Options {
         Ok(options)
     }
 
+    /// What is meant when nothing is said: `RETURN (ALL)`.
+    pub(crate) fn all() -> Self {
+        Self {
+            all: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether the result is to be saved (RFC 5182).
     pub(crate) fn saves(options: Option<&Self>) -> bool {
         options.is_some_and(|options| options.save)
     }
 
+    /// Whether it is to be told how well messages match.
+    pub(crate) fn scores(options: Option<&Self>) -> bool {
+        options.is_some_and(|options| options.relevancy)
+    }
+
+    /// What is to be kept up to date, for who does that.
+    pub(crate) fn take_update(&mut self) -> Option<Update> {
+        self.update.take()
+    }
+
     /// Whether anything is to be told.
     fn tells(&self) -> bool {
-        self.min || self.max || self.all || self.count || self.partial.is_some()
+        self.min || self.max || self.all || self.count || self.relevancy || self.partial.is_some()
     }
 }
 
@@ -81,10 +109,14 @@ impl Options {
 pub(crate) struct Answer<'a> {
     /// In the order of the mailbox, or that of a SORT.
     pub(crate) found: &'a [Found],
+    /// How well each of them matches, if that is wanted.
+    pub(crate) scores: &'a [u8],
     /// By uid, as opposed to sequence number.
     pub(crate) uid: bool,
     /// With the largest modification sequence (RFC 7162 3.1.6).
     pub(crate) modseq: bool,
+    /// Where that was, if it must be said.
+    pub(crate) source: Option<&'a Source>,
 }
 
 impl Answer<'_> {
@@ -114,8 +146,11 @@ impl Answer<'_> {
             cx.state.selection()?.save(self.saved(options))?;
         }
         // RFC 5182 1: SAVE alone suppresses the response.
-        if options.tells() || !options.save {
-            self.esearch(options, &cx.tag, cx.wire.buffer());
+        // RFC 7377 2.1: nothing about mailboxes in which nothing was found.
+        let is_worth_it = self.source.is_none() || !self.found.is_empty();
+        if is_worth_it && (options.tells() || !options.save) {
+            let names = cx.enabled.names();
+            self.esearch(options, &cx.tag, names, cx.wire.buffer());
         }
         Ok(())
     }
@@ -164,11 +199,8 @@ impl Answer<'_> {
     }
 
     /// `"ESEARCH" "(TAG" SP string ")" [SP "UID"] *(SP search-return-data)`
-    fn esearch(&self, options: &Options, tag: &[u8], out: &mut BytesMut) {
-        out.raw(b"* ESEARCH (TAG ").string(tag).raw(b")");
-        if self.uid {
-            out.raw(b" UID");
-        }
+    fn esearch(&self, options: &Options, tag: &[u8], names: Names, out: &mut BytesMut) {
+        context::begin_esearch(tag, self.source, names, self.uid, out);
         if let (Some(first), Some(last)) = (self.found.first(), self.found.last()) {
             if options.min {
                 out.raw(b" MIN ").num(self.number(first));
@@ -197,25 +229,28 @@ impl Answer<'_> {
         if options.count {
             out.raw(b" COUNT ").num(self.found.len() as u64);
         }
+        if options.relevancy {
+            self.relevancy(options, out);
+        }
         if let (true, Some(modseq)) = (self.modseq, self.modseq_of(options)) {
             out.raw(b" MODSEQ ").num(modseq.get());
         }
         out.crlf();
     }
 
-    fn ranges(&self, found: &[Found], out: &mut BytesMut) {
-        let adjoin = |a: &Found, b: &Found| self.number(a).checked_add(1) == Some(self.number(b));
-        for (i, run) in found.chunk_by(adjoin).enumerate() {
-            if i > 0 {
-                out.raw(b",");
-            }
-            if let (Some(first), Some(last)) = (run.first(), run.last()) {
-                out.num(self.number(first));
-                if run.len() > 1 {
-                    out.raw(b":").num(self.number(last));
-                }
-            }
+    /// `"RELEVANCY" SP score-list`: of the page or, without one, of all.
+    fn relevancy(&self, options: &Options, out: &mut BytesMut) {
+        let page = options.partial.map(|page| page.of(self.scores.len()));
+        let scores = self.scores.get(page.unwrap_or(0..self.scores.len()));
+        out.raw(b" RELEVANCY (");
+        for (i, score) in scores.unwrap_or_default().iter().enumerate() {
+            out.raw(if i == 0 { b"" } else { b" " }).num(*score);
         }
+        out.raw(b")");
+    }
+
+    fn ranges(&self, found: &[Found], out: &mut BytesMut) {
+        out.number_set(found.iter().map(|found| self.number(found)));
     }
 
     fn modseq_of(&self, options: &Options) -> Option<ModSeq> {

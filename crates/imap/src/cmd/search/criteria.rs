@@ -1,7 +1,7 @@
 //! What SEARCH, SORT and THREAD have in common: which messages are looked for.
 
 use super::key::Binding;
-use super::program::{self, Query};
+use super::program::{self, Program, Query};
 use super::scan::{Results, Scan};
 use super::{Code, Cursor, Parsed, Refusal, Session};
 use crate::ext::filters;
@@ -9,6 +9,7 @@ use crate::view::Selection;
 use message::Collation;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use types::UidSet;
 
 /// The charset of the strings in a SEARCH.
 pub struct Charset(Vec<u8>);
@@ -55,7 +56,7 @@ pub(crate) const BADCHARSET: Code =
 pub(crate) struct Criteria {
     uid: bool,
     charset: Charset,
-    query: Query,
+    program: Program,
 }
 
 impl Criteria {
@@ -64,26 +65,31 @@ impl Criteria {
         let charset = charset.map_or_else(Charset::default, Charset);
         Ok(Self {
             uid,
-            query: program::parse(c, &charset)?,
+            program: program::parse(c, &charset)?,
             charset,
         })
     }
 
-    /// Puts in what depends on the session.
+    /// Puts in what depends on the session. `scores`: how well messages match is wanted.
     ///
     /// # Errors
-    /// An unknown charset, a filter that is not there, the store.
-    pub(crate) async fn ready(self, cx: &mut Session) -> Result<Finder, Refusal> {
-        let query = filters::put_in(self.query, &self.charset, cx).await?;
+    /// BAD, when scores are wanted and nothing is fuzzy; an unknown charset, a filter that is not
+    /// there, the store.
+    pub(crate) async fn ready(self, scores: bool, cx: &mut Session) -> Result<Finder, Refusal> {
+        let program = filters::put_in(self.program, &self.charset, cx).await?;
+        // RFC 6203 4 and 6.
+        if scores && !program.fuzzy {
+            return Err(Refusal::bad("RELEVANCY needs FUZZY"));
+        }
         if !self.charset.is_known() {
             return Err(Refusal::no(BADCHARSET, "unknown charset"));
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let finder = Finder {
             uid: self.uid,
-            query: Arc::new(query),
+            query: Arc::new(program.query),
+            scores,
             collation: cx.comparator.collation,
-            now: now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),
+            now: now(),
         };
         // RFC 7162 3.1: searching for MODSEQ is a CONDSTORE enabling command.
         if finder.asks_modseq() {
@@ -96,17 +102,29 @@ impl Criteria {
     ///
     /// # Errors
     /// Those of [`Self::ready`] and [`Finder::find`].
-    pub(crate) async fn find(self, cx: &mut Session) -> Result<(Finder, Results), Refusal> {
-        let mut finder = self.ready(cx).await?;
+    pub(crate) async fn find(
+        self,
+        scores: bool,
+        cx: &mut Session,
+    ) -> Result<(Finder, Results), Refusal> {
+        let mut finder = self.ready(scores, cx).await?;
         let results = finder.find(cx).await?;
         Ok((finder, results))
     }
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// What is looked for, ready to be looked for in mailboxes one after the other.
 pub(crate) struct Finder {
     uid: bool,
     query: Arc<Query>,
+    /// How well messages match is wanted.
+    scores: bool,
     collation: Collation,
     now: i64,
 }
@@ -126,7 +144,7 @@ impl Finder {
     /// some could not be read.
     ///
     /// # Errors
-    /// A sequence number beyond the last message, the store.
+    /// The store.
     pub(crate) async fn find(&mut self, cx: &mut Session) -> Result<Results, Refusal> {
         let selection = cx.state.selection()?;
         // RFC 7162 3.2.10.2: no VANISHED for a UID SEARCH with message numbers in it.
@@ -141,18 +159,61 @@ impl Finder {
     /// A search in a mailbox.
     ///
     /// # Errors
-    /// A sequence number beyond the last message.
+    /// When the last search has not come to its end.
     pub(crate) fn scan(&mut self, selection: &Selection) -> Result<Scan, Refusal> {
-        let rows = self.query.candidates(selection)?;
-        // Nobody else has it: a search that was given up has taken the command with it.
-        let query = Arc::get_mut(&mut self.query).ok_or(Refusal::Bye("a search still runs"))?;
-        query.bind(&Binding {
+        let rows = self.query.candidates(selection);
+        let to = Binding {
             selection,
             view: rows.view(),
             collation: self.collation,
             now: self.now,
-        })?;
+        };
+        self.query_mut()?.bind(&to);
         let account = selection.owner().clone();
-        Ok(Scan::new(Arc::clone(&self.query), account, rows))
+        Ok(Scan::new(
+            Arc::clone(&self.query),
+            self.scores,
+            account,
+            rows,
+        ))
+    }
+
+    /// A search among the messages of the selected mailbox that have changed since the last one, as
+    /// the client knows them, and those that time has changed: which these are, if there are any.
+    ///
+    /// # Errors
+    /// When the last search has not come to its end.
+    pub(crate) fn rescan(
+        &mut self,
+        selection: &Selection,
+        changed: UidSet,
+    ) -> Result<Option<(UidSet, Scan)>, Refusal> {
+        self.now = now();
+        let mut affected = changed;
+        let to = Binding {
+            selection,
+            view: selection.told(),
+            collation: self.collation,
+            now: self.now,
+        };
+        self.query_mut()?.rebind(&to, &mut affected);
+        let affected = selection.told().existing(&affected);
+        if affected.is_empty() {
+            return Ok(None);
+        }
+        let account = selection.owner().clone();
+        let rows = selection.rows_as_told(&affected);
+        let scan = Scan::new(Arc::clone(&self.query), self.scores, account, rows);
+        Ok(Some((affected, scan)))
+    }
+
+    /// Whether time alone can change what matches.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.query.any(&|key| key.is_timed())
+    }
+
+    /// Nobody else has it: a search that was given up has taken the command with it.
+    fn query_mut(&mut self) -> Result<&mut Query, Refusal> {
+        Arc::get_mut(&mut self.query).ok_or(Refusal::Bye("a search still runs"))
     }
 }

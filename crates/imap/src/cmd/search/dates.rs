@@ -1,12 +1,13 @@
 //! Keys that compare numbers: dates, ages and sizes.
 
+use super::fuzzy;
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Cursor, Parsed, SearchKey};
 use crate::grammar::dates::DAY;
-use crate::refusal::Refusal;
 use crate::spec::{Capability, Extension};
 use mail::Row;
 use std::cmp::Ordering;
+use types::UidSet;
 
 /// RFC 5032: OLDER and YOUNGER.
 pub(crate) static WITHIN: Extension = Extension {
@@ -85,12 +86,18 @@ pub(crate) fn day(
 ) -> Parsed<Box<dyn Key>> {
     c.sp()?;
     let than = c.date()?;
-    Ok(Box::new(Number { of, than, holds }))
+    Ok(Box::new(Number {
+        is_day: true,
+        of,
+        than,
+        holds,
+    }))
 }
 
 fn size(c: &mut Cursor<'_>, holds: fn(Ordering) -> bool) -> Parsed<Box<dyn Key>> {
     c.sp()?;
     Ok(Box::new(Number {
+        is_day: false,
         of: |row| i64::from(row.size),
         than: i64::from(c.number()?),
         holds,
@@ -116,6 +123,8 @@ fn age(c: &mut Cursor<'_>, side: Ordering) -> Parsed<Box<dyn Key>> {
 }
 
 struct Number {
+    /// A day, as opposed to a size.
+    is_day: bool,
     of: fn(&Row) -> i64,
     than: i64,
     holds: fn(Ordering) -> bool,
@@ -128,6 +137,13 @@ impl Key for Number {
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         Some((self.holds)((self.of)(m.row).cmp(&self.than)))
+    }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(match self.is_day {
+            true => fuzzy::day(Some(self.of), self.than, self.holds),
+            false => fuzzy::size(self.of, self.than, self.holds),
+        })
     }
 }
 
@@ -146,7 +162,14 @@ impl Key for Sent {
         let day = m.email?.digest()?.sent_day();
         Some(day.is_some_and(|day| (self.holds)(i64::from(day).cmp(&self.day))))
     }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(fuzzy::day(None, self.day, self.holds))
+    }
 }
+
+/// How often ages are looked at anew where results are kept up to date, in seconds.
+const PERIOD: i64 = 60;
 
 struct Age {
     interval: i64,
@@ -159,9 +182,25 @@ impl Key for Age {
         Cost::Row
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.target = to.now - self.interval;
-        Ok(())
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+
+    fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        // RFC 5032 2: the evaluation may be periodical.
+        let target = to.now - self.interval;
+        if target < self.target + PERIOD {
+            return;
+        }
+        let passed = self.target..=target;
+        let rows = to.view.rows();
+        let crossing = rows.filter(|row| passed.contains(&row.internal_date));
+        *affected = affected.union(&crossing.map(|row| row.uid).collect());
+        self.target = target;
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {

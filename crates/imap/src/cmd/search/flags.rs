@@ -3,8 +3,7 @@
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Cursor, Parsed, SearchKey};
 use crate::grammar::BadSyntax;
-use crate::refusal::Refusal;
-use types::{Flags, Keyword};
+use types::{Flags, Keyword, UidSet};
 
 /// A row for a key that asks whether one system flag is there or not.
 macro_rules! flag {
@@ -118,9 +117,12 @@ impl Key for HasKeyword {
         Cost::Row
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.bit = to.view.keyword_bit(&self.keyword).unwrap_or(0);
-        Ok(())
+    }
+
+    fn rebind(&mut self, to: &Binding<'_>, _: &mut UidSet) {
+        self.bit = to.view.keyword_bit(&self.keyword).unwrap_or(0);
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {

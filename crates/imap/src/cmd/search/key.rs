@@ -1,7 +1,6 @@
 //! What a search key is, and what it can look at.
 
 use crate::ext::filters::FilterName;
-use crate::refusal::Refusal;
 use crate::view::Selection;
 use bytes::Bytes;
 use mail::{Email, Row, View};
@@ -15,11 +14,16 @@ pub trait Key: Send + Sync {
 
     /// Takes in what depends on the mailbox and the moment; called before any test, for each
     /// mailbox that is searched.
-    ///
-    /// # Errors
-    /// A sequence number beyond the last message.
-    fn bind(&mut self, _to: &Binding<'_>) -> Result<(), Refusal> {
-        Ok(())
+    fn bind(&mut self, _to: &Binding<'_>) {}
+
+    /// Takes in what has changed since [`Key::bind`] or this beside the messages: time, new uids.
+    /// Adds to `affected` those for which the answer may be another now though they have not
+    /// changed.
+    fn rebind(&mut self, _to: &Binding<'_>, _affected: &mut UidSet) {}
+
+    /// Whether time alone can change what matches.
+    fn is_timed(&self) -> bool {
+        false
     }
 
     /// Whether the message matches; `None` when that takes more than what is loaded.
@@ -27,11 +31,8 @@ pub trait Key: Send + Sync {
 
     /// No other messages match than these, as far as that is known without looking at any; asked
     /// before [`Key::bind`].
-    ///
-    /// # Errors
-    /// A sequence number beyond the last message.
-    fn within(&self, _selection: &Selection) -> Result<Option<UidSet>, Refusal> {
-        Ok(None)
+    fn within(&self, _selection: &Selection) -> Option<UidSet> {
+        None
     }
 
     /// Whether the key is MODSEQ (RFC 7162 3.1.5).
@@ -42,6 +43,22 @@ pub trait Key: Send + Sync {
     /// Whether the key names sequence numbers.
     fn is_by_number(&self) -> bool {
         false
+    }
+
+    /// The key that matches what is nearly right (RFC 6203); `None` when it is this one.
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        None
+    }
+
+    /// Whether it is such a key.
+    fn is_fuzzy(&self) -> bool {
+        false
+    }
+
+    /// How well a message that matches does so, 1 to 100; the inner `None` when the key has no say
+    /// in that, the outer one when it takes more than what is loaded.
+    fn score(&self, _m: &Candidate<'_>) -> Option<Option<u8>> {
+        Some(None)
     }
 
     /// The stored search this key stands for (RFC 5466); it is put in place of it before anything

@@ -5,6 +5,7 @@ mod answer;
 mod criteria;
 mod dates;
 mod flags;
+mod fuzzy;
 mod key;
 mod program;
 mod scan;
@@ -15,15 +16,16 @@ pub(crate) use answer::{Answer, Options};
 pub(crate) use criteria::Charset;
 pub(crate) use criteria::{BADCHARSET, Criteria, Finder};
 pub(crate) use dates::{WITHIN, day};
+pub(crate) use fuzzy::FUZZY;
 pub(crate) use key::{Candidate, Cost, Key};
-pub(crate) use program::{MAX_KEYS, Query, parse as parse_keys};
-pub(crate) use scan::Found;
+pub(crate) use program::{MAX_KEYS, Program, Query, parse as parse_keys};
+pub(crate) use scan::{Found, Results};
 pub(crate) use sets::all;
 
 use super::*;
+use crate::ext::context::{self, Begun};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
-/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
 pub(crate) static SPEC: Spec = Spec {
     name: "SEARCH",
     uid: UidForm::Also,
@@ -35,6 +37,7 @@ pub(crate) static SPEC: Spec = Spec {
         "RFC 4466 2.6",
         "RFC 4731 3",
         "RFC 5182 2.1",
+        "RFC 5267 4",
         "RFC 7162 3.1.5",
     ],
     parse,
@@ -54,7 +57,7 @@ pub struct SearchKey {
 pub(crate) static KEYS: [&[SearchKey]; 4] = [flags::KEYS, dates::KEYS, text::KEYS, sets::KEYS];
 
 struct Search {
-    /// `None`: the answer is SEARCH, otherwise ESEARCH.
+    /// `None`: the answer is SEARCH, or ESEARCH for IMAP4rev2; otherwise ESEARCH.
     options: Option<Options>,
     criteria: Criteria,
 }
@@ -62,14 +65,19 @@ struct Search {
 fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     c.sp()?;
     let options = Options::parse_return(c)?;
+    let criteria = parse_program(c, uid)?;
+    Ok(Box::new(Search { options, criteria }))
+}
+
+/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
+pub(crate) fn parse_program(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria> {
     let mut charset = None;
     if c.eat_word(b"CHARSET") {
         c.sp()?;
         charset = Some(c.astring()?.to_vec());
         c.sp()?;
     }
-    let criteria = Criteria::parse(c, charset, uid)?;
-    Ok(Box::new(Search { options, criteria }))
+    Criteria::parse(c, charset, uid)
 }
 
 /// RFC 5182 2.1: NO to a search whose result was to be saved leaves `$` empty; BAD leaves it as it
@@ -89,16 +97,31 @@ pub(crate) fn forget_if_refused<T>(
 #[async_trait]
 impl Run for Search {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let options = self.options.as_ref();
-        let found = self.criteria.find(cx).await;
+        let Self {
+            mut options,
+            criteria,
+        } = *self;
+        // RFC 9051 6.4.4: ESEARCH answers, asked for or not.
+        if cx.enabled.rev2 {
+            options.get_or_insert_with(Options::all);
+        }
+        let update = options.as_mut().and_then(Options::take_update);
+        context::check_tag(update.as_ref(), cx)?;
+        let options = options.as_ref();
+        let found = criteria.find(Options::scores(options), cx).await;
         forget_if_refused(options, &found, cx);
         let (finder, results) = found?;
         let answer = Answer {
             found: &results.messages,
+            scores: &results.scores,
             uid: finder.is_uid(),
             modseq: finder.asks_modseq(),
+            source: None,
         };
         answer.give(b"SEARCH", options, cx).await?;
+        if let Some(update) = update {
+            context::begin(update, Begun::new(finder, results, None), cx)?;
+        }
         Done::ok("searched")
     }
 }

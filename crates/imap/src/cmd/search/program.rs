@@ -13,6 +13,13 @@ pub(crate) const MAX_KEYS: usize = 2048;
 /// How deeply AND, OR and NOT may alternate; chains of one kind count once.
 const MAX_DEPTH: u32 = 64;
 
+/// What is looked for.
+pub(crate) struct Program {
+    pub(crate) query: Query,
+    /// Whether FUZZY was said (RFC 6203), even of keys that are always exact.
+    pub(crate) fuzzy: bool,
+}
+
 /// Search keys and how they are joined.
 pub(crate) enum Query {
     /// A single key.
@@ -28,13 +35,15 @@ pub(crate) enum Query {
 /// What is read and waits for what follows.
 enum Open {
     Not,
+    Fuzzy,
     /// The first alternative, once it is there.
     Or(Option<Query>),
     Group(Vec<Query>),
 }
 
 /// `search-key *(SP search-key)`: a message must match them all.
-pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Query> {
+pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Program> {
+    let mut fuzzy = false;
     let mut open = vec![Open::Group(Vec::new())];
     let mut count = 0;
     loop {
@@ -51,6 +60,13 @@ pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Query> {
             open.push(Open::Not);
             continue;
         }
+        // RFC 6203 7: `search-key =/ "FUZZY" SP search-key`.
+        if c.eat_word(b"FUZZY") {
+            c.sp()?;
+            open.push(Open::Fuzzy);
+            fuzzy = true;
+            continue;
+        }
         if c.eat_word(b"OR") {
             c.sp()?;
             open.push(Open::Or(None));
@@ -61,6 +77,7 @@ pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Query> {
         loop {
             match open.pop() {
                 Some(Open::Not) => done = Query::not(done),
+                Some(Open::Fuzzy) => done = done.into_fuzzy(),
                 Some(Open::Or(Some(first))) => done = Query::or(first, done),
                 Some(Open::Or(None)) => {
                     c.sp()?;
@@ -76,7 +93,7 @@ pub(crate) fn parse(c: &mut Cursor<'_>, charset: &Charset) -> Parsed<Query> {
                     done = Query::and(keys);
                     if open.is_empty() {
                         done.check_depth()?;
-                        return Ok(done);
+                        return Ok(Program { query: done, fuzzy });
                     }
                     c.expect(b")", "expected a space or a closing parenthesis")?;
                 }
@@ -132,6 +149,17 @@ impl Query {
         }
     }
 
+    /// The same with fuzzy keys, but for those under NOT: what is to be left out is left out
+    /// exactly.
+    pub(crate) fn into_fuzzy(self) -> Self {
+        match self {
+            Self::Key(key) => Self::Key(key.to_fuzzy().unwrap_or(key)),
+            Self::Not(inner) => Self::Not(inner),
+            Self::And(all) => Self::And(all.into_iter().map(Self::into_fuzzy).collect()),
+            Self::Or(all) => Self::Or(all.into_iter().map(Self::into_fuzzy).collect()),
+        }
+    }
+
     /// The recursions below are as deep as this allows; this one counts on a stack of its own.
     pub(crate) fn check_depth(&self) -> Parsed<()> {
         let mut waiting = vec![(self, 0)];
@@ -179,16 +207,24 @@ impl Query {
     }
 
     /// Binds all keys, and puts those first that cost least.
-    ///
-    /// # Errors
-    /// A sequence number beyond the last message.
-    pub(crate) fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    pub(crate) fn bind(&mut self, to: &Binding<'_>) {
         match self {
             Self::Key(key) => key.bind(to),
             Self::Not(inner) => inner.bind(to),
             Self::And(all) | Self::Or(all) => {
                 all.sort_by_key(Self::cost);
-                all.iter_mut().try_for_each(|query| query.bind(to))
+                all.iter_mut().for_each(|query| query.bind(to));
+            }
+        }
+    }
+
+    /// See [`Key::rebind`].
+    pub(crate) fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        match self {
+            Self::Key(key) => key.rebind(to, affected),
+            Self::Not(inner) => inner.rebind(to, affected),
+            Self::And(all) | Self::Or(all) => {
+                all.iter_mut().for_each(|query| query.rebind(to, affected));
             }
         }
     }
@@ -212,6 +248,35 @@ impl Query {
         }
     }
 
+    /// How well a message that matches does so: the mean of all keys that must match, the best of
+    /// alternatives; see [`Key::score`].
+    pub(crate) fn score(&self, m: &Candidate<'_>) -> Option<Option<u8>> {
+        match self {
+            Self::Key(key) => key.score(m),
+            Self::Not(_) => Some(None),
+            Self::And(all) => {
+                let (mut sum, mut count) = (0u32, 0u32);
+                for query in all {
+                    if let Some(score) = query.score(m)? {
+                        sum += u32::from(score);
+                        count += 1;
+                    }
+                }
+                let mean = sum.checked_div(count).map(u8::try_from);
+                Some(mean.and_then(Result::ok))
+            }
+            Self::Or(all) => {
+                let mut best = None;
+                for query in all {
+                    if query.test(m)? {
+                        best = best.max(query.score(m)?);
+                    }
+                }
+                Some(best)
+            }
+        }
+    }
+
     /// Whether one of the keys is such a one.
     pub(crate) fn any(&self, such: &dyn Fn(&dyn Key) -> bool) -> bool {
         match self {
@@ -231,10 +296,7 @@ impl Query {
     }
 
     /// The messages that are worth a look.
-    ///
-    /// # Errors
-    /// A sequence number beyond the last message.
-    pub(crate) fn candidates(&self, selection: &Selection) -> Result<Rows, Refusal> {
+    pub(crate) fn candidates(&self, selection: &Selection) -> Rows {
         let mut uids = UidSet::range(Uid::FIRST, Uid::MAX);
         let keys = match self {
             Self::And(all) => all.as_slice(),
@@ -242,12 +304,12 @@ impl Query {
         };
         for query in keys {
             if let Self::Key(key) = query
-                && let Some(within) = key.within(selection)?
+                && let Some(within) = key.within(selection)
             {
                 uids = uids.intersection(&within);
             }
         }
-        Ok(selection.rows(&uids))
+        selection.rows(&uids)
     }
 }
 
@@ -270,9 +332,9 @@ mod tests {
 
     fn parsed(text: &str) -> Parsed<String> {
         let mut c = Cursor::of(text.as_bytes());
-        let query = parse(&mut c, &Charset::default())?;
+        let program = parse(&mut c, &Charset::default())?;
         c.end()?;
-        Ok(shape(&query))
+        Ok(shape(&program.query))
     }
 
     /// Keys as their cost: r(ow), d(igest), h(eader), b(ody).
@@ -337,6 +399,10 @@ mod tests {
             "SUBJECT \"",
             "HEADER x",
             "HEADER \"\" x",
+            "FUZZY",
+            "FUZZY ",
+            "FUZZYSEEN",
+            "FUZZY (SEEN",
             "RETURN (ALL) SEEN",
             "CHARSET utf-8 SEEN",
         ] {
@@ -356,6 +422,10 @@ mod tests {
             ("OR (SEEN 1) NOT (SEEN 2)", "((r&r)|!(r&r))"),
             ("NOT NOT NOT HEADER X-Other x", "!h"),
             ("NOT OR SEEN SEEN SEEN", "(!(r|r)&r)"),
+            (
+                "FUZZY FUZZY (SUBJECT x SEEN) OR 1 FUZZY TEXT x",
+                "(d&r&(r|b))",
+            ),
             ("HEADER Subject x 1:5,* BODY \"\"", "(d&r&r)"),
         ] {
             assert_eq!(parsed(text), Ok(expected.to_owned()), "{text}");
@@ -392,6 +462,7 @@ mod tests {
             saved: 0,
             email: types::EmailId(1),
             uidl: 1,
+            hidden: mail::Hidden::NO,
         };
         let message = Candidate {
             row: &row,

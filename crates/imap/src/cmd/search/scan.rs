@@ -7,7 +7,7 @@ use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::view::{MsgSeq, Rows};
 use bytes::BytesMut;
-use mail::{Account, Email, MailError, MailErrorKind, Row};
+use mail::{Account, Email, MailError, MailErrorKind, Row, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use types::{ModSeq, Uid};
@@ -32,15 +32,44 @@ pub(crate) struct Found {
 }
 
 /// What a search found.
-#[derive(Default)]
 pub(crate) struct Results {
     /// In the order of the mailbox.
     pub(crate) messages: Vec<Found>,
+    /// How well each matches, 1 to 100 (RFC 6203 4); nothing when that is not wanted.
+    pub(crate) scores: Vec<u8>,
     /// Messages that could not be read though it mattered.
     pub(crate) unreadable: usize,
+    /// The flags and keywords that were looked at.
+    pub(crate) view: Arc<View>,
 }
 
 impl Results {
+    /// Takes in a message that matches; `true` for one that is not decided.
+    fn take(&mut self, seq: MsgSeq, row: &Row, verdict: Verdict) -> bool {
+        match verdict {
+            None => return true,
+            Some(None) => {}
+            Some(Some(is)) => {
+                self.messages.push(Found::new(seq, row));
+                if let Match::Scored(score) = is {
+                    self.scores.push(score);
+                }
+            }
+        }
+        false
+    }
+
+    /// Messages decided without their bytes have overtaken others.
+    fn sort(&mut self) {
+        if self.scores.is_empty() {
+            self.messages.sort_unstable_by_key(|found| found.seq);
+            return;
+        }
+        let mut scored: Vec<_> = self.messages.drain(..).zip(self.scores.drain(..)).collect();
+        scored.sort_unstable_by_key(|(found, _)| found.seq);
+        (self.messages, self.scores) = scored.into_iter().unzip();
+    }
+
     /// RFC 3501 7.1.2: an untagged NO warns, and the command may still succeed.
     pub(crate) fn warn(&self, out: &mut BytesMut) {
         if self.unreadable > 0 {
@@ -63,6 +92,7 @@ struct Undecided {
 /// A running search.
 pub(crate) struct Scan {
     query: Arc<Query>,
+    scoring: bool,
     cost: Cost,
     account: Account,
     rows: Rows,
@@ -75,16 +105,22 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Among `rows`, by a query that is bound.
-    pub(crate) fn new(query: Arc<Query>, account: Account, rows: Rows) -> Self {
+    pub(crate) fn new(query: Arc<Query>, scoring: bool, account: Account, rows: Rows) -> Self {
         Self {
+            scoring,
             cost: query.cost(),
             query,
             account,
+            results: Results {
+                messages: Vec::new(),
+                scores: Vec::new(),
+                unreadable: 0,
+                view: Arc::clone(rows.view()),
+            },
             rows,
             is_last_row_read: false,
             waiting: VecDeque::new(),
             octets: 0,
-            results: Results::default(),
         }
     }
 
@@ -95,15 +131,14 @@ impl Scan {
     pub(crate) async fn run(mut self) -> Result<Results, Refusal> {
         let mut batch = Vec::new();
         loop {
-            let scanned = scan(Arc::clone(&self.query), batch);
+            let scanned = scan(Arc::clone(&self.query), self.scoring, batch);
             let (scanned, next) = tokio::join!(scanned, self.next_batch());
-            self.results.messages.extend(scanned?);
+            let (messages, scores) = scanned?;
+            self.results.messages.extend(messages);
+            self.results.scores.extend(scores);
             batch = next?;
             if batch.is_empty() {
-                // Messages decided without their bytes have overtaken others.
-                self.results
-                    .messages
-                    .sort_unstable_by_key(|found| found.seq);
+                self.results.sort();
                 return Ok(self.results);
             }
         }
@@ -150,16 +185,14 @@ impl Scan {
         let mut rows = Vec::with_capacity(max);
         self.is_last_row_read = !self.rows.next_batch(max, &mut rows);
         rows.retain(|&(seq, ref row)| {
-            let result = self.query.test(&Candidate {
+            let candidate = Candidate {
                 row,
                 recent: self.rows.is_recent(row.uid),
                 email: None,
                 content: None,
-            });
-            if result == Some(true) {
-                self.results.messages.push(Found::new(seq, row));
-            }
-            result.is_none()
+            };
+            let verdict = judge(&self.query, self.scoring, &candidate);
+            self.results.take(seq, row, verdict)
         });
         if rows.is_empty() {
             tokio::task::yield_now().await;
@@ -179,13 +212,10 @@ impl Scan {
                 email,
                 content: None,
             };
-            match undecided.test(&self.query) {
-                Some(true) => self.results.messages.push(Found::new(seq, &row)),
-                Some(false) => {}
-                None => {
-                    self.octets += self.size(&undecided.email);
-                    self.waiting.push_back(undecided);
-                }
+            let verdict = undecided.judge(&self.query, self.scoring);
+            if self.results.take(seq, &row, verdict) {
+                self.octets += self.size(&undecided.email);
+                self.waiting.push_back(undecided);
             }
         }
         Ok(())
@@ -252,13 +282,14 @@ impl Found {
 }
 
 impl Undecided {
-    fn test(&self, query: &Query) -> Option<bool> {
-        query.test(&Candidate {
+    fn judge(&self, query: &Query, scoring: bool) -> Verdict {
+        let candidate = Candidate {
             row: &self.row,
             recent: self.recent,
             email: Some(&self.email),
             content: self.content.as_ref(),
-        })
+        };
+        judge(query, scoring, &candidate)
     }
 
     fn octets(&self) -> u64 {
@@ -269,13 +300,45 @@ impl Undecided {
     }
 }
 
-/// Which of the messages match.
-async fn scan(query: Arc<Query>, batch: Vec<Undecided>) -> Result<Vec<Found>, Refusal> {
+/// Whether a message matches and, if that is wanted, how well; the outer `None` when more of it
+/// must be loaded to know.
+type Verdict = Option<Option<Match>>;
+
+/// A message matches.
+enum Match {
+    Plain,
+    Scored(u8),
+}
+
+fn judge(query: &Query, scoring: bool, m: &Candidate<'_>) -> Verdict {
+    if !query.test(m)? {
+        return Some(None);
+    }
+    if !scoring {
+        return Some(Some(Match::Plain));
+    }
+    // Where nothing is a matter of degree, all is as it should be.
+    Some(Some(Match::Scored(query.score(m)?.unwrap_or(100))))
+}
+
+/// Which of the messages match, and how well.
+async fn scan(
+    query: Arc<Query>,
+    scoring: bool,
+    batch: Vec<Undecided>,
+) -> Result<(Vec<Found>, Vec<u8>), Refusal> {
     let work = move |batch: Vec<Undecided>| {
-        let matching = batch.iter().filter(|m| m.test(&query) == Some(true));
-        matching
-            .map(|m| Found::new(m.seq, &m.row))
-            .collect::<Vec<_>>()
+        let (mut messages, mut scores) = (Vec::new(), Vec::new());
+        for m in &batch {
+            let Some(Some(is)) = m.judge(&query, scoring) else {
+                continue;
+            };
+            messages.push(Found::new(m.seq, &m.row));
+            if let Match::Scored(score) = is {
+                scores.push(score);
+            }
+        }
+        (messages, scores)
     };
     if batch.iter().map(Undecided::octets).sum::<u64>() < OFFLOAD {
         return Ok(work(batch));

@@ -3,7 +3,6 @@
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Charset, Cursor, Parsed, SearchKey};
 use crate::grammar::{BadSyntax, MessageSet};
-use crate::refusal::Refusal;
 use crate::view::Selection;
 use types::UidSet;
 
@@ -91,17 +90,30 @@ impl Key for Set {
         Cost::Row
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
-        self.uids = to.selection.resolve(&self.set)?;
-        Ok(())
+    fn bind(&mut self, to: &Binding<'_>) {
+        self.uids = to.selection.resolve_within(&self.set);
+    }
+
+    fn rebind(&mut self, to: &Binding<'_>, affected: &mut UidSet) {
+        // RFC 5267 4.3: sequence numbers mean what they meant when the command came. So does `$`.
+        let MessageSet::Uid(_) = &self.set else {
+            return;
+        };
+        let uids = to.selection.resolve_within(&self.set);
+        let changed = self
+            .uids
+            .difference(&uids)
+            .union(&uids.difference(&self.uids));
+        *affected = affected.union(&changed);
+        self.uids = uids;
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         Some(self.uids.contains(m.row.uid))
     }
 
-    fn within(&self, selection: &Selection) -> Result<Option<UidSet>, Refusal> {
-        selection.resolve(&self.set).map(Some)
+    fn within(&self, selection: &Selection) -> Option<UidSet> {
+        Some(selection.resolve_within(&self.set))
     }
 
     fn is_by_number(&self) -> bool {
@@ -121,9 +133,8 @@ impl Key for ModSeq {
         Cost::Row
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.after = to.selection.mailbox().effective_since(self.than);
-        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {

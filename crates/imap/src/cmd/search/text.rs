@@ -2,10 +2,10 @@
 //! the active comparator (RFC 5255 4.2), which disregards case unless the client chose otherwise
 //! (RFC 3501 6.4.4).
 
+use super::fuzzy;
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Charset, Cursor, Parsed, SearchKey};
 use crate::grammar::BadSyntax;
-use crate::refusal::Refusal;
 use message::{Field, FieldSet, Needle};
 
 pub(crate) static KEYS: &[SearchKey] = &[
@@ -113,77 +113,115 @@ impl Key for Subject {
         Cost::Digest
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.0.collate(to.collation);
-        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
         Some(self.0.is_in(m.email?.digest()?.subject()))
     }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(fuzzy::subject(self.0.text()))
+    }
 }
 
-/// A field of some name; if `needle` is not empty, with that in its text.
-struct InField {
+/// The fields of some name.
+#[derive(Clone)]
+pub(super) struct Fields {
     name: Vec<u8>,
     /// The name as digests know it, if they keep such fields.
     kept: Option<FieldSet>,
-    needle: Option<Needle>,
     text: fn(&Field<'_>) -> String,
 }
 
-impl InField {
-    fn boxed(name: Vec<u8>, needle: &str, text: fn(&Field<'_>) -> String) -> Box<dyn Key> {
-        // RFC 3501 6.4.4, HEADER: a zero-length string asks for the field only.
-        Box::new(Self {
-            kept: FieldSet::resolve([&name]),
-            name,
-            needle: (!needle.is_empty()).then(|| Needle::new(needle)),
-            text,
-        })
-    }
-
-    fn matches(&self, field: &Field<'_>) -> bool {
-        self.needle.as_ref().is_none_or(|needle| {
-            !needle.is_ruled_out(field.value) && needle.is_in(&(self.text)(field))
-        })
-    }
-
-    fn is_in(&self, header: &[u8]) -> bool {
-        message::fields(header).any(|field| field.is(&self.name) && self.matches(&field))
-    }
-}
-
-impl Key for InField {
-    fn cost(&self) -> Cost {
+impl Fields {
+    pub(super) fn cost(&self) -> Cost {
         match self.kept {
             Some(_) => Cost::Digest,
             None => Cost::Header,
         }
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
-        if let Some(needle) = &mut self.needle {
-            needle.collate(to.collation);
-        }
-        Ok(())
+    /// Whether `is_it` says so of the text of one of them; `None` when more must be loaded.
+    pub(super) fn any(
+        &self,
+        m: &Candidate<'_>,
+        is_it: &mut dyn FnMut(&str) -> bool,
+    ) -> Option<bool> {
+        self.any_field(m, &mut |field| is_it(&(self.text)(field)))
     }
 
-    fn test(&self, m: &Candidate<'_>) -> Option<bool> {
+    fn any_field(
+        &self,
+        m: &Candidate<'_>,
+        is_it: &mut dyn FnMut(&Field<'_>) -> bool,
+    ) -> Option<bool> {
         let email = m.email?;
-        if self.is_in(email.prefix()) {
+        if self.any_in(email.prefix(), is_it) {
             return Some(true);
         }
         let mut found = false;
         let in_digest = self.kept.and_then(|set| {
             email
                 .digest()?
-                .each_field(set, |field| found = found || self.matches(&field))
+                .each_field(set, |field| found = found || is_it(&field))
         });
         match in_digest {
             Some(()) => Some(found),
-            None => Some(self.is_in(m.header()?)),
+            None => Some(self.any_in(m.header()?, is_it)),
         }
+    }
+
+    fn any_in(&self, header: &[u8], is_it: &mut dyn FnMut(&Field<'_>) -> bool) -> bool {
+        message::fields(header).any(|field| field.is(&self.name) && is_it(&field))
+    }
+}
+
+/// One of the fields; if `needle` is not empty, with that in its text.
+struct InField {
+    fields: Fields,
+    needle: Option<Needle>,
+}
+
+impl InField {
+    fn boxed(name: Vec<u8>, needle: &str, text: fn(&Field<'_>) -> String) -> Box<dyn Key> {
+        // RFC 3501 6.4.4, HEADER: a zero-length string asks for the field only.
+        Box::new(Self {
+            fields: Fields {
+                kept: FieldSet::resolve([&name]),
+                name,
+                text,
+            },
+            needle: (!needle.is_empty()).then(|| Needle::new(needle)),
+        })
+    }
+
+    fn matches(&self, field: &Field<'_>) -> bool {
+        self.needle.as_ref().is_none_or(|needle| {
+            !needle.is_ruled_out(field.value) && needle.is_in(&(self.fields.text)(field))
+        })
+    }
+}
+
+impl Key for InField {
+    fn cost(&self) -> Cost {
+        self.fields.cost()
+    }
+
+    fn bind(&mut self, to: &Binding<'_>) {
+        if let Some(needle) = &mut self.needle {
+            needle.collate(to.collation);
+        }
+    }
+
+    fn test(&self, m: &Candidate<'_>) -> Option<bool> {
+        self.fields.any_field(m, &mut |field| self.matches(field))
+    }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        let needle = self.needle.as_ref()?;
+        Some(fuzzy::field(self.fields.clone(), needle.text()))
     }
 }
 
@@ -198,9 +236,8 @@ impl Key for Body {
         Cost::Body
     }
 
-    fn bind(&mut self, to: &Binding<'_>) -> Result<(), Refusal> {
+    fn bind(&mut self, to: &Binding<'_>) {
         self.needle.collate(to.collation);
-        Ok(())
     }
 
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
@@ -210,5 +247,9 @@ impl Key for Body {
             && (message::header_contains(email.prefix(), &self.needle)
                 || message::header_contains(m.header()?, &self.needle));
         Some(in_header || email.digest()?.body_contains(all, &self.needle))
+    }
+
+    fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
+        Some(fuzzy::body(self.needle.text(), self.with_header))
     }
 }

@@ -237,9 +237,10 @@ pub(crate) async fn tell_mailbox(
 async fn send(cx: &mut Session, object: &Object, values: &Values) -> Result<(), Refusal> {
     let mut rest = values.iter().peekable();
     while rest.peek().is_some() {
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
         out.raw(b"* METADATA ");
-        object.write_name(out);
+        object.write_name(names, out);
         out.raw(b" (");
         let (mut octets, mut is_first) = (0, true);
         while let Some((entry, value)) = rest.next_if(|_| octets < MAX_PENDING) {

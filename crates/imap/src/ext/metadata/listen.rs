@@ -90,7 +90,6 @@ pub(crate) fn tell(cx: &mut Session) {
             told.push(key);
         }
     }
-    let tree = account.tree();
     for (owner, name, mailbox) in told {
         let object = match mailbox {
             None => Object::Server,
@@ -109,16 +108,17 @@ pub(crate) fn tell(cx: &mut Session) {
             Object::Mailbox { name, .. } => Some(name),
         };
         let notify = cx.notify.as_ref();
-        if !cx.enabled.metadata && !notify.is_some_and(|n| n.wants_annotations(mailbox, &tree)) {
+        if !cx.enabled.metadata && !notify.is_some_and(|n| n.wants_annotations(mailbox)) {
             continue;
         }
         let scope = match owner {
             AnnotationOwner::Shared => Scope::Shared,
             AnnotationOwner::Private(_) => Scope::Private,
         };
+        let names = cx.enabled.names();
         let out = cx.wire.buffer();
         out.raw(b"* METADATA ");
-        object.write_name(out);
+        object.write_name(names, out);
         out.raw(b" ");
         Entry { scope, name }.write(out);
         out.crlf();

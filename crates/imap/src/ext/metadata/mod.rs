@@ -11,6 +11,7 @@ pub(crate) use get::tell_mailbox;
 pub(crate) use listen::{Listener, tell};
 
 use super::*;
+use crate::grammar::Names;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
 use mail::Account;
@@ -86,10 +87,10 @@ impl Subject {
 
 impl Object {
     /// The name on the wire.
-    fn write_name(&self, out: &mut bytes::BytesMut) {
+    fn write_name(&self, names: Names, out: &mut bytes::BytesMut) {
         match self {
             Self::Server => out.raw(b"\"\""),
-            Self::Mailbox { name, .. } => out.mailbox(name),
+            Self::Mailbox { name, .. } => out.mailbox(name, names),
         };
     }
 }

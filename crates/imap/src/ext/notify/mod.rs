@@ -10,17 +10,20 @@ mod events;
 mod filter;
 mod names;
 mod push;
+mod watched;
 
 use super::*;
 use crate::cmd::fetch::{self, Plan};
+use crate::session::Roster;
 use crate::view::Interest;
 use events::Events;
-use filter::{Filter, Group};
-use mail::{Account, Tree, Watch};
+pub(crate) use filter::Filter;
+use filter::Group;
+use mail::Account;
 pub(crate) use push::push;
 use std::sync::Arc;
-use tokio::sync::watch;
 use types::{MailboxName, UidSet, UidValidity};
+use watched::Watched;
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 5465",
@@ -56,9 +59,11 @@ pub(crate) struct Notify {
     fetch: Option<Arc<Plan>>,
     /// About the others.
     groups: Vec<Group>,
-    mailboxes: Watch,
-    tree: watch::Receiver<u64>,
-    told: Arc<Tree>,
+    /// The client's account.
+    home: Watched,
+    /// The accounts of those who share mailboxes with it, if any of those can be meant.
+    others: Vec<Watched>,
+    told: Roster,
     own: Own,
 }
 
@@ -72,16 +77,36 @@ struct Own {
 impl Notify {
     fn new(account: &Account, set: Set) -> Self {
         // Watching begins before looking, so that nothing falls in between.
-        let (mailboxes, tree) = (account.watch_mailboxes(), account.watch_tree());
+        let home = Watched::new(account.clone());
         Self {
             interest: set.interest,
             fetch: set.fetch,
             groups: set.groups,
-            mailboxes,
-            tree,
-            told: account.tree(),
+            home,
+            others: Vec::new(),
+            told: Roster::of(account),
             own: Own::default(),
         }
+    }
+
+    fn reaches_others(&self) -> bool {
+        self.groups
+            .iter()
+            .any(|group| group.filter.reaches_others())
+    }
+
+    /// Watches exactly the accounts that share something; whether any of them is new.
+    fn watch_others(&mut self, sharers: &[Account]) -> bool {
+        let is_of = |watched: &Watched, account: &Account| watched.account().id() == account.id();
+        self.others
+            .retain(|watched| sharers.iter().any(|account| is_of(watched, account)));
+        let before = self.others.len();
+        for account in sharers {
+            if !self.others.iter().any(|watched| is_of(watched, account)) {
+                self.others.push(Watched::new(account.clone()));
+            }
+        }
+        self.others.len() > before
     }
 
     /// About the selected mailbox.
@@ -107,11 +132,7 @@ impl Notify {
         if self.groups.is_empty() {
             return std::future::pending().await;
         }
-        tokio::select! {
-            () = self.mailboxes.changed() => {}
-            Ok(()) = self.tree.changed() => {}
-            else => std::future::pending().await,
-        }
+        watched::any_changed(&mut self.home, &mut self.others).await;
     }
 
     /// Whether the client wants to hear of any annotations.
@@ -121,9 +142,9 @@ impl Notify {
     }
 
     /// Whether the client wants to hear of the annotations of a mailbox; `None`: of the server.
-    pub(crate) fn wants_annotations(&self, name: Option<&MailboxName>, tree: &Tree) -> bool {
+    pub(crate) fn wants_annotations(&self, name: Option<&MailboxName>) -> bool {
         match name {
-            Some(name) => self.events(name, tree).any(Events::MAILBOX_METADATA),
+            Some(name) => self.events(name, &self.told).any(Events::MAILBOX_METADATA),
             None => self
                 .groups
                 .iter()
@@ -132,11 +153,11 @@ impl Notify {
     }
 
     /// What the client wants to know about the mailbox of a name.
-    fn events(&self, name: &MailboxName, tree: &Tree) -> Events {
+    fn events(&self, name: &MailboxName, roster: &Roster) -> Events {
         let groups = self.groups.iter();
         // RFC 5465 6: several groups can apply to one mailbox.
         groups
-            .filter(|group| group.filter.covers(name, tree))
+            .filter(|group| group.filter.covers(name, roster))
             .fold(Events::NONE, |all, group| all.and(group.events))
     }
 }
@@ -223,9 +244,13 @@ impl Run for Set {
             }
         }
         let status = self.status;
-        let notify = Notify::new(&account, *self);
+        let mut notify = Notify::new(&account, *self);
+        if notify.reaches_others() {
+            notify.told = push::look(cx, &mut notify).await?;
+        }
+        notify.tell_no_access(cx.enabled.names(), cx.wire.buffer());
         if status {
-            push::first_status(cx, &account, &notify).await?;
+            push::first_status(cx, &notify).await?;
         }
         if let State::Selected(_, selection) = &mut cx.state {
             selection.set_interest(notify.interest());

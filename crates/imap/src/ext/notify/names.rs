@@ -1,8 +1,36 @@
-//! What has happened to the names of mailboxes: the difference of two trees (RFC 5465 5.4, 5.5).
+//! What has happened to the names of mailboxes: the difference of what was there and what is there
+//! now (RFC 5465 5.4, 5.5). That others begin or cease to share a mailbox is as if it were made or
+//! deleted.
 
-use mail::Tree;
-use std::collections::{BTreeMap, HashMap};
-use types::{MailboxId, MailboxName};
+use crate::session::Roster;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use types::{AccountId, MailboxId, MailboxName};
+
+/// A mailbox, whatever it is called.
+type Id = (AccountId, MailboxId);
+
+/// What there was at one moment.
+pub(super) struct Picture<'a> {
+    folders: BTreeMap<&'a MailboxName, Id>,
+    subscriptions: &'a BTreeSet<MailboxName>,
+}
+
+impl<'a> Picture<'a> {
+    pub(super) fn of(roster: &'a Roster) -> Self {
+        Self {
+            folders: roster
+                .folders()
+                .map(|(name, listed)| (name, (listed.account.id(), listed.id)))
+                .collect(),
+            subscriptions: roster.subscriptions(),
+        }
+    }
+
+    fn names(&self) -> HashMap<Id, MailboxName> {
+        let pairs = self.folders.iter();
+        pairs.map(|(name, id)| (*id, (*name).clone())).collect()
+    }
+}
 
 /// What happened to a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,16 +46,10 @@ pub(super) struct Affected {
     pub(super) replaced: bool,
 }
 
-/// All names to which something happened between two trees, in order.
-pub(super) fn affected(old: &Tree, new: &Tree) -> BTreeMap<MailboxName, Affected> {
+/// All names to which something happened, in order.
+pub(super) fn affected(old: &Picture<'_>, new: &Picture<'_>) -> BTreeMap<MailboxName, Affected> {
     let mut all: BTreeMap<MailboxName, Affected> = BTreeMap::new();
-    let names = |tree: &Tree| -> HashMap<MailboxId, MailboxName> {
-        let pairs = tree.folders.iter();
-        pairs
-            .map(|(name, folder)| (folder.id, name.clone()))
-            .collect()
-    };
-    let (old_names, new_names) = (names(old), names(new));
+    let (old_names, new_names) = (old.names(), new.names());
     for (id, to) in &new_names {
         match old_names.get(id) {
             Some(from) if from == to => {}
@@ -49,7 +71,7 @@ pub(super) fn affected(old: &Tree, new: &Tree) -> BTreeMap<MailboxName, Affected
             touch(&mut all, name);
         }
     }
-    for name in old.subscriptions.symmetric_difference(&new.subscriptions) {
+    for name in old.subscriptions.symmetric_difference(new.subscriptions) {
         all.entry(name.clone()).or_default().subscription = true;
     }
     all
@@ -67,13 +89,12 @@ fn touch(all: &mut BTreeMap<MailboxName, Affected>, name: &MailboxName) {
 fn moved_with_parent(
     from: &MailboxName,
     to: &MailboxName,
-    old_names: &HashMap<MailboxId, MailboxName>,
-    new: &Tree,
+    old_names: &HashMap<Id, MailboxName>,
+    new: &Picture<'_>,
 ) -> bool {
     to.ancestors().any(|above| {
-        let folder = new.find(&above);
-        folder
-            .and_then(|folder| old_names.get(&folder.id))
+        let id = new.folders.get(&above);
+        id.and_then(|id| old_names.get(id))
             .is_some_and(|was| *was != above && to.rebase(&above, was).as_ref() == Some(from))
     })
 }
@@ -81,29 +102,37 @@ fn moved_with_parent(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::Folder;
-
     fn name(text: &str) -> MailboxName {
         MailboxName::new(text).unwrap()
     }
 
+    /// What is there, as owned values.
+    struct Tree {
+        folders: BTreeMap<MailboxName, Id>,
+        subscriptions: BTreeSet<MailboxName>,
+    }
+
     fn tree(folders: &[(&str, u64)], subscriptions: &[&str]) -> Tree {
-        let folder = |id| Folder {
-            id: MailboxId(id),
-            role: None,
-        };
+        // From 100 on they are somebody else's.
+        let id = |id| (AccountId(id / 100), MailboxId(id % 100));
         Tree {
-            folders: folders
-                .iter()
-                .map(|&(n, id)| (name(n), folder(id)))
-                .collect(),
+            folders: folders.iter().map(|&(n, i)| (name(n), id(i))).collect(),
             subscriptions: subscriptions.iter().map(|n| name(n)).collect(),
+        }
+    }
+
+    impl Tree {
+        fn picture(&self) -> Picture<'_> {
+            Picture {
+                folders: self.folders.iter().map(|(n, id)| (n, *id)).collect(),
+                subscriptions: &self.subscriptions,
+            }
         }
     }
 
     /// `name` for each affected name, with `<old`, `!` for replaced, `s` for subscriptions.
     fn said(old: &Tree, new: &Tree) -> String {
-        let all = affected(old, new);
+        let all = affected(&old.picture(), &new.picture());
         let words = all.iter().map(|(name, what)| {
             let mut word = name.to_string();
             if let Some(old) = &what.old_name {
@@ -153,5 +182,15 @@ mod tests {
         let old = tree(&[("a", 1)], &["a", "gone"]);
         let new = tree(&[("a", 1), ("b", 2)], &["gone", "b"]);
         assert_eq!(said(&old, &new), "a s, b!+s");
+    }
+    #[test]
+    fn mailboxes_of_others_come_and_go_beside_ones_own() {
+        let old = tree(&[("a", 1), ("o/bob/a", 101)], &[]);
+        let new = tree(&[("a", 1), ("o/bob/b", 101), ("o/eve/a", 201)], &[]);
+        assert_eq!(said(&old, &new), "o/bob/b<o/bob/a!, o/eve, o/eve/a!");
+        assert_eq!(
+            said(&new, &tree(&[("a", 1)], &[])),
+            "o/bob, o/bob/b, o/eve, o/eve/a"
+        );
     }
 }

@@ -1,19 +1,23 @@
 //! Telling (RFC 5465 5).
 
 use super::events::Events;
-use super::names::{Affected, affected};
+use super::filter::Group;
+use super::names::{Affected, Picture, affected};
 use super::{Notify, OVERFLOW, Own};
+use crate::cmd::listed::Listed;
 use crate::cmd::status;
-use crate::grammar::Emit;
+use crate::grammar::{Emit, Names};
 use crate::refusal::Refusal;
 use crate::registry;
-use crate::session::{Session, State};
+use crate::session::{Roster, Session, State};
 use crate::spec::StatusItem;
 use crate::view::{Interest, MAX_PENDING};
 use bytes::BytesMut;
-use mail::{Account, MailErrorKind, Tree};
-use std::sync::Arc;
-use types::{MailboxId, MailboxName};
+use mail::{Account, Changed, MailErrorKind};
+use types::{MailboxId, MailboxName, Rights};
+
+/// The most accounts that are watched for one session.
+const MAX_SHARERS: usize = 1000;
 
 /// Tells what the client wants to know and the [`Selection`](crate::view::Selection) has not told
 /// already.
@@ -55,9 +59,8 @@ fn overflow(cx: &mut Session) {
 
 async fn push_all(cx: &mut Session, own: &Own) -> Result<(), Refusal> {
     fetch_news(cx, own).await?;
-    let account = cx.state.account()?.clone();
-    tell_names(cx, &account, own).await?;
-    tell_mailboxes(cx, &account, own).await
+    tell_names(cx, own).await?;
+    tell_mailboxes(cx, own).await
 }
 
 /// RFC 5465 5.2: FETCH for the new messages of the selected mailbox, after their EXISTS.
@@ -85,23 +88,49 @@ async fn fetch_news(cx: &mut Session, own: &Own) -> Result<(), Refusal> {
     }
 }
 
+/// All mailboxes that can be meant, now, with a watch on each account they are in.
+pub(super) async fn look(cx: &Session, notify: &mut Notify) -> Result<Roster, Refusal> {
+    if !notify.reaches_others() {
+        return Ok(Roster::of(notify.home.account()));
+    }
+    loop {
+        let roster = cx.roster().await?;
+        if roster.sharers.len() > MAX_SHARERS {
+            return Err(Refusal::no(OVERFLOW, "too many share mailboxes with you"));
+        }
+        // Watching begins before looking: who is new is looked at again.
+        if !notify.watch_others(&roster.sharers) {
+            return Ok(roster);
+        }
+    }
+}
+
 /// RFC 5465 5.4 and 5.5: LIST for the names to which something happened.
-async fn tell_names(cx: &mut Session, account: &Account, own: &Own) -> Result<(), Refusal> {
-    let Some(notify) = &mut cx.notify else {
+async fn tell_names(cx: &mut Session, own: &Own) -> Result<(), Refusal> {
+    let Some(mut notify) = cx.notify.take() else {
         return Ok(());
     };
-    let new = account.tree();
-    if notify.groups.is_empty() || Arc::ptr_eq(&new, &notify.told) {
+    let told = tell_names_of(cx, &mut notify, own).await;
+    cx.notify = Some(notify);
+    told
+}
+
+async fn tell_names_of(cx: &mut Session, notify: &mut Notify, own: &Own) -> Result<(), Refusal> {
+    // Each is asked, so that none stays marked.
+    let others = notify
+        .others
+        .iter_mut()
+        .filter_map(|o| o.take_tree().then_some(()));
+    let changed = others.count() > 0;
+    if notify.groups.is_empty() || !(notify.home.take_tree() | changed) {
         return Ok(());
     }
-    notify.tree.mark_unchanged();
-    let old = std::mem::replace(&mut notify.told, Arc::clone(&new));
-    for (name, what) in affected(&old, &new) {
-        let Some(notify) = &cx.notify else {
-            return Ok(());
-        };
+    let new = look(cx, notify).await?;
+    let old = std::mem::replace(&mut notify.told, new);
+    let new = &notify.told;
+    for (name, what) in affected(&Picture::of(&old), &Picture::of(new)) {
         let events = notify
-            .events(&name, &new)
+            .events(&name, new)
             .and(notify.events(&name, &old))
             .and(match &what.old_name {
                 Some(from) => notify.events(from, &old),
@@ -113,14 +142,14 @@ async fn tell_names(cx: &mut Session, account: &Account, own: &Own) -> Result<()
         if what.name && events.any(Events::NAME)
             || what.subscription && events.any(Events::SUBSCRIPTION)
         {
-            write_list(&new, &name, &what, cx.wire.buffer());
+            write_list(new, &name, &what, cx);
         }
         // RFC 5465 5.1: a new UIDVALIDITY is told by STATUS.
         if what.replaced
             && events.any(Events::FLAGS)
-            && let Some(id) = new.find(&name).map(|folder| folder.id)
+            && let Some(listed) = new.find(&name)
         {
-            tell_status(cx, account, id, &name).await?;
+            tell_status(cx, &listed.account, listed.id, &name).await?;
         }
         cx.wire.flush_if_over(MAX_PENDING).await?;
     }
@@ -137,35 +166,91 @@ impl Own {
 }
 
 /// RFC 5465 5.1 to 5.3: STATUS for the mailboxes that are not selected.
-async fn tell_mailboxes(cx: &mut Session, account: &Account, own: &Own) -> Result<(), Refusal> {
-    let Some(notify) = &mut cx.notify else {
+async fn tell_mailboxes(cx: &mut Session, own: &Own) -> Result<(), Refusal> {
+    let Some(mut notify) = cx.notify.take() else {
         return Ok(());
     };
-    let changed = notify.mailboxes.take();
-    if changed.is_empty() || notify.groups.is_empty() {
+    let told = tell_mailboxes_of(cx, &mut notify, own).await;
+    cx.notify = Some(notify);
+    told
+}
+
+async fn tell_mailboxes_of(
+    cx: &mut Session,
+    notify: &mut Notify,
+    own: &Own,
+) -> Result<(), Refusal> {
+    let all = std::iter::once(&mut notify.home).chain(&mut notify.others);
+    let changed: Vec<(Account, Vec<Changed>)> = all
+        .map(|watched| (watched.account().clone(), watched.take()))
+        .collect();
+    if notify.groups.is_empty() {
         return Ok(());
     }
-    let tree = account.tree();
-    for changed in changed {
-        let (Some(notify), Some(name)) = (&cx.notify, account.name_of(changed.mailbox)) else {
-            continue;
-        };
-        let events = notify.events(&name, &tree);
-        // RFC 5465 5.1: without CONDSTORE, flags are told by the number of unseen messages.
-        let flags = changed.unseen || cx.enabled.condstore;
-        let asked = changed.messages && events.any(Events::NEW)
-            || !changed.messages && flags && events.any(Events::FLAGS);
-        let caused = changed.once
-            && own.messages.as_ref().is_some_and(|(validity, _)| {
-                let summary = account.summary(changed.mailbox);
-                summary.is_ok_and(|summary| summary.uid_validity == *validity)
-            });
-        if asked && !caused {
-            tell_status(cx, account, changed.mailbox, &name).await?;
+    for (account, changed) in changed {
+        for changed in changed {
+            let Some(name) = notify.name_of(&account, changed.mailbox) else {
+                continue;
+            };
+            let events = notify.events(&name, &notify.told);
+            // RFC 5465 5.1: without CONDSTORE, flags are told by the number of unseen messages.
+            let flags = changed.unseen || cx.enabled.condstore;
+            let asked = changed.messages && events.any(Events::NEW)
+                || !changed.messages && flags && events.any(Events::FLAGS);
+            if asked && !(changed.once && own.made_messages(&account, changed.mailbox)) {
+                tell_status(cx, &account, changed.mailbox, &name).await?;
+            }
+            cx.wire.flush_if_over(MAX_PENDING).await?;
         }
-        cx.wire.flush_if_over(MAX_PENDING).await?;
     }
     Ok(())
+}
+
+impl Own {
+    /// Whether the command that runs put messages there.
+    fn made_messages(&self, account: &Account, id: MailboxId) -> bool {
+        self.messages.as_ref().is_some_and(|(validity, _)| {
+            let summary = account.summary(id);
+            summary.is_ok_and(|summary| summary.uid_validity == *validity)
+        })
+    }
+}
+
+impl Notify {
+    /// The name the client knows a mailbox by, if it may hear of it.
+    fn name_of(&self, account: &Account, id: MailboxId) -> Option<MailboxName> {
+        if account.guest().is_none() {
+            return account.name_of(id);
+        }
+        let found = self
+            .told
+            .folders()
+            .find(|(_, l)| l.id == id && l.account.id() == account.id());
+        found.map(|(name, _)| name.clone())
+    }
+
+    /// RFC 5465 3.1: for a mailbox that was named and can be listed, but not read.
+    pub(super) fn tell_no_access(&self, names: Names, out: &mut BytesMut) {
+        for (name, listed) in self.told.folders() {
+            let is_named =
+                |group: &Group| group.filter.is_by_name() && group.filter.covers(name, &self.told);
+            if !listed.rights.contains(Rights::READ) && self.groups.iter().any(is_named) {
+                out.raw(b"* LIST (\\NoAccess) \"/\" ").mailbox(name, names);
+                out.crlf();
+            }
+        }
+    }
+}
+
+/// Whether a mailbox is the selected one, which speaks for itself (RFC 5465 3.1).
+fn is_selected(cx: &Session, account: &Account, id: MailboxId) -> bool {
+    match &cx.state {
+        State::Selected(_, selection) => {
+            let selected = selection.mailbox();
+            selected.id() == id && selected.account_id() == account.id()
+        }
+        _ => false,
+    }
 }
 
 async fn tell_status(
@@ -174,19 +259,16 @@ async fn tell_status(
     id: MailboxId,
     name: &MailboxName,
 ) -> Result<(), Refusal> {
-    // RFC 5465 3.1: the selected mailbox speaks for itself.
-    if let State::Selected(_, selection) = &cx.state
-        && selection.mailbox().id() == id
-    {
+    if is_selected(cx, account, id) {
         return Ok(());
     }
     let condstore = cx.enabled.condstore;
-    write_status(cx.wire.buffer(), account, id, name, condstore).await
+    write_status(cx, account, id, name, condstore).await
 }
 
-/// STATUS, unless the mailbox is gone.
+/// STATUS, unless the mailbox is gone or must not be read.
 async fn write_status(
-    out: &mut BytesMut,
+    cx: &mut Session,
     account: &Account,
     id: MailboxId,
     name: &MailboxName,
@@ -204,56 +286,38 @@ async fn write_status(
         .iter()
         .filter_map(|name| registry::status_item(name.as_bytes()))
         .collect();
-    match status::tell(name, account, id, &items, out).await {
-        Err(Refusal::Mail(error)) if error.kind == MailErrorKind::NotFound => Ok(()),
+    match status::tell(cx, name, account, id, &items).await {
+        // RFC 5465 5: events take the right to read.
+        Err(Refusal::Mail(error))
+            if matches!(error.kind, MailErrorKind::NotFound | MailErrorKind::Denied) =>
+        {
+            Ok(())
+        }
         told => told,
     }
 }
 
 /// RFC 5465 3.1: STATUS for all mailboxes whose messages are watched, but the selected one.
-pub(super) async fn first_status(
-    cx: &mut Session,
-    account: &Account,
-    notify: &Notify,
-) -> Result<(), Refusal> {
-    let selected = match &cx.state {
-        State::Selected(_, selection) => Some(selection.mailbox().id()),
-        _ => None,
-    };
-    for (name, folder) in &notify.told.folders {
+pub(super) async fn first_status(cx: &mut Session, notify: &Notify) -> Result<(), Refusal> {
+    for (name, listed) in notify.told.folders() {
         let events = notify.events(name, &notify.told);
-        if !events.any(Events::NEW) || selected == Some(folder.id) {
+        if !events.any(Events::NEW) || is_selected(cx, &listed.account, listed.id) {
             continue;
         }
         // RFC 5465 3.1: HIGHESTMODSEQ with FlagChange, whether or not CONDSTORE is enabled.
         let modseq = cx.enabled.condstore || events.any(Events::FLAGS);
-        write_status(cx.wire.buffer(), account, folder.id, name, modseq).await?;
+        write_status(cx, &listed.account, listed.id, name, modseq).await?;
         cx.wire.flush_if_over(MAX_PENDING).await?;
     }
     Ok(())
 }
 
-fn write_list(tree: &Tree, name: &MailboxName, what: &Affected, out: &mut BytesMut) {
-    let folder = tree.find(name);
-    out.raw(b"* LIST (");
-    // RFC 5465 5.4: MUST, when it does not refer to a mailbox.
-    if folder.is_none() {
-        out.raw(b"\\NonExistent ");
-    }
-    out.raw(match tree.has_children(name) {
-        true => b"\\HasChildren".as_slice(),
-        false => b"\\HasNoChildren",
-    });
-    // RFC 5465 5.5: if and only if it is subscribed to.
-    if tree.subscriptions.contains(name) {
-        out.raw(b" \\Subscribed");
-    }
-    if let Some(role) = folder.and_then(|folder| folder.role) {
-        out.raw(b" \\").text(role.name());
-    }
-    out.raw(b") \"/\" ").mailbox(name);
-    if let Some(old) = &what.old_name {
-        out.raw(b" (\"OLDNAME\" (").mailbox(old).raw(b"))");
-    }
-    out.crlf();
+fn write_list(roster: &Roster, name: &MailboxName, what: &Affected, cx: &mut Session) {
+    // RFC 5465 5.4: \NonExistent is a MUST when it does not refer to a mailbox.
+    // RFC 5465 5.5: \Subscribed if and only if it is subscribed to.
+    let listed = Listed {
+        old_name: what.old_name.as_ref().map(MailboxName::as_str),
+        ..Listed::new(roster, name)
+    };
+    listed.write(cx.enabled.names(), cx.wire.buffer());
 }

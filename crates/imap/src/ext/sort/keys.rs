@@ -19,6 +19,8 @@ pub(super) enum Source {
     Facts(fn(&Row, Option<&Facts>) -> i64),
     /// The message.
     Text(Text),
+    /// How well the message matches.
+    Score,
 }
 
 /// `sort-criterion = ["REVERSE" SP] sort-key`
@@ -40,6 +42,8 @@ static KEYS: &[SortKey] = &[
     // RFC 5957 4.
     key("DISPLAYFROM", Source::Text(Text::DisplayFrom)),
     key("DISPLAYTO", Source::Text(Text::DisplayTo)),
+    // RFC 6203 6.
+    key("RELEVANCY", Source::Score),
     // Cyrus.
     key(
         "MODSEQ",
@@ -79,9 +83,19 @@ impl Criterion {
         self.key.source
     }
 
+    /// Whether it is another for a message whose flags change.
+    pub(super) fn is_of_flags(&self) -> bool {
+        self.key.name == "MODSEQ" || self.needs_scores()
+    }
+
     /// Whether what the mailbox knows is not enough.
     pub(super) fn needs_facts(&self) -> bool {
-        !matches!(self.key.source, Source::Row(_))
+        !matches!(self.key.source, Source::Row(_) | Source::Score)
+    }
+
+    /// Whether it must be known how well messages match.
+    pub(super) fn needs_scores(&self) -> bool {
+        matches!(self.key.source, Source::Score)
     }
 }
 

@@ -5,11 +5,13 @@ mod keys;
 mod order;
 
 use super::*;
-use crate::cmd::search::{Answer, Criteria, Finder, Found, Options, forget_if_refused};
+use crate::cmd::search::{Answer, Criteria, Finder, Found, Options, Results, forget_if_refused};
+use crate::ext::comparator::Comparator;
+use crate::ext::context::{self, Begun};
 use keys::Criterion;
 pub(super) use keys::sent_date;
 use mail::{Facts, Row};
-use order::{Column, Order};
+use order::{Column, Keyed, Order, key};
 use std::sync::Arc;
 use types::UidSet;
 
@@ -54,7 +56,13 @@ static SPEC: Spec = Spec {
     uid: UidForm::Also,
     states: States::SELECTED,
     effects: Effects::USES_SEQ,
-    rfc: &["RFC 5256 3", "RFC 5267 3", "RFC 5957 4", "RFC 7162 3.1.6"],
+    rfc: &[
+        "RFC 5256 3",
+        "RFC 5267 3",
+        "RFC 5267 4",
+        "RFC 5957 4",
+        "RFC 7162 3.1.6",
+    ],
     parse,
 };
 
@@ -64,18 +72,24 @@ const BATCH: usize = 1024;
 struct Sort {
     /// `None`: the answer is SORT, otherwise ESEARCH.
     options: Option<Options>,
-    criteria: Vec<Criterion>,
+    by: Vec<Criterion>,
     search: Criteria,
+}
+
+/// What is sorted by, and how texts are compared.
+pub(crate) struct Sorting {
+    by: Vec<Criterion>,
+    comparator: Comparator,
 }
 
 fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     c.sp()?;
     let options = Options::parse_return(c)?;
-    let criteria = keys::parse(c)?;
+    let by = keys::parse(c)?;
     c.sp()?;
     Ok(Box::new(Sort {
         options,
-        criteria,
+        by,
         search: search_criteria(c, uid)?,
     }))
 }
@@ -90,51 +104,167 @@ pub(super) fn search_criteria(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria>
 #[async_trait]
 impl Run for Sort {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
-        let options = self.options.as_ref();
-        let found = find(self.search, &self.criteria, cx).await;
+        let Self {
+            mut options,
+            by,
+            search,
+        } = *self;
+        let update = options.as_mut().and_then(Options::take_update);
+        context::check_tag(update.as_ref(), cx)?;
+        let options = options.as_ref();
+        let comparator = cx.comparator;
+        let sorting = Sorting { by, comparator };
+        let wanted = Wanted {
+            scores: Options::scores(options) || sorting.needs_scores(),
+            keys: update.is_some(),
+        };
+        let found = sorting.find(search, wanted, cx).await;
         forget_if_refused(options, &found, cx);
-        let (finder, found) = found?;
+        let Sorted {
+            finder,
+            results,
+            keys,
+        } = found?;
         let answer = Answer {
-            found: &found,
+            found: &results.messages,
+            scores: &results.scores,
             uid: finder.is_uid(),
             modseq: finder.asks_modseq(),
+            source: None,
         };
         answer.give(b"SORT", options, cx).await?;
+        if let Some(update) = update {
+            let keys = keys.map(|keys| (sorting, keys));
+            context::begin_sorted(update, Begun::new(finder, results, None), keys, cx)?;
+        }
         Done::ok("sorted")
     }
 }
 
-/// Searches, and puts what was found into order.
-async fn find(
-    search: Criteria,
-    criteria: &[Criterion],
-    cx: &mut Session,
-) -> Result<(Finder, Vec<Found>), Refusal> {
-    let (finder, results) = search.find(cx).await?;
-    let found = in_order(results.messages, criteria, cx).await?;
-    Ok((finder, found))
+/// What else a SORT needs to know of what it finds.
+#[derive(Clone, Copy)]
+struct Wanted {
+    scores: bool,
+    keys: bool,
 }
 
-/// Puts what was found, which is in the order of the mailbox, into that of `criteria`.
-async fn in_order(
-    found: Vec<Found>,
-    criteria: &[Criterion],
-    cx: &mut Session,
-) -> Result<Vec<Found>, Refusal> {
-    let comparator = cx.comparator;
-    let mut columns: Vec<Column> = criteria
-        .iter()
-        .map(|by| Column::new(by, comparator))
-        .collect();
-    let needs_facts = criteria.iter().any(Criterion::needs_facts);
-    each_message(&found, needs_facts, cx, |row, facts| {
-        let facts = facts.as_deref();
-        columns
-            .iter_mut()
-            .for_each(|column| column.push(row, facts));
-    })
-    .await?;
-    Order::new(columns).sort(found).await
+/// What was found, in order.
+struct Sorted {
+    finder: Finder,
+    results: Results,
+    /// Of the messages, if they are wanted and not too much.
+    keys: Option<Vec<Box<[u8]>>>,
+}
+
+impl Sorting {
+    async fn find(
+        &self,
+        search: Criteria,
+        wanted: Wanted,
+        cx: &mut Session,
+    ) -> Result<Sorted, Refusal> {
+        let (finder, mut results) = search.find(wanted.scores, cx).await?;
+        let Results {
+            messages, scores, ..
+        } = &mut results;
+        let mut keyed = None;
+        if wanted.keys {
+            let room = context::room(cx);
+            keyed = self.keys(messages, scores, room, cx).await?;
+        }
+        // In the order of the mailbox.
+        let scored: Vec<(Found, u8)> = messages.iter().copied().zip(scores.drain(..)).collect();
+        let keys = match keyed {
+            Some(keyed) => {
+                let keyed = order::by_key(keyed).await?;
+                let keys;
+                (keys, *messages) = keyed.into_iter().unzip();
+                Some(keys)
+            }
+            None => {
+                let found = std::mem::take(messages);
+                *messages = self.in_order(found, &scored, cx).await?;
+                None
+            }
+        };
+        let score = |found: &Found| {
+            let at = scored.binary_search_by_key(&found.seq, |(found, _)| found.seq);
+            at.ok()
+                .and_then(|at| scored.get(at))
+                .map(|(_, score)| *score)
+        };
+        *scores = messages.iter().filter_map(score).collect();
+        Ok(Sorted {
+            finder,
+            results,
+            keys,
+        })
+    }
+
+    /// Puts what was found, which is in the order of the mailbox, into this one.
+    async fn in_order(
+        &self,
+        found: Vec<Found>,
+        scored: &[(Found, u8)],
+        cx: &mut Session,
+    ) -> Result<Vec<Found>, Refusal> {
+        let mut columns: Vec<Column> = self
+            .by
+            .iter()
+            .map(|by| Column::new(by, self.comparator))
+            .collect();
+        let mut scores = scored.iter().map(|(_, score)| *score);
+        each_message(&found, self.needs_facts(), cx, |row, facts| {
+            let facts = facts.as_deref();
+            let score = scores.next().unwrap_or(0);
+            columns
+                .iter_mut()
+                .for_each(|column| column.push(row, facts, score));
+        })
+        .await?;
+        Order::new(columns).sort(found).await
+    }
+
+    /// What was found, in the order of the mailbox, with keys that order it as this does; `None`
+    /// when to keep them takes more than `room` octets. `scores`: how well it matches, if that is
+    /// known.
+    ///
+    /// # Errors
+    /// The store.
+    pub(crate) async fn keys(
+        &self,
+        found: &[Found],
+        scores: &[u8],
+        room: usize,
+        cx: &mut Session,
+    ) -> Result<Option<Vec<Keyed>>, Refusal> {
+        let mut keyed = Vec::new();
+        let scores = scores.iter().copied().chain(std::iter::repeat(0));
+        let (mut octets, mut rest) = (0, found.iter().zip(scores));
+        each_message(found, self.needs_facts(), cx, |row, facts| {
+            let Some((found, score)) = rest.next().filter(|_| octets <= room) else {
+                return;
+            };
+            let key = key(&self.by, self.comparator, row, facts.as_deref(), score);
+            octets += context::weight(&key);
+            keyed.push((key, *found));
+        })
+        .await?;
+        Ok((octets <= room).then_some(keyed))
+    }
+
+    fn needs_facts(&self) -> bool {
+        self.by.iter().any(Criterion::needs_facts)
+    }
+
+    fn needs_scores(&self) -> bool {
+        self.by.iter().any(Criterion::needs_scores)
+    }
+
+    /// Whether a message can come to another place though nothing but its flags has changed.
+    pub(crate) fn can_move(&self) -> bool {
+        self.by.iter().any(Criterion::is_of_flags)
+    }
 }
 
 /// Gives all that was found, in the order of the mailbox, to `take`: what the mailbox knows and, if

@@ -105,7 +105,7 @@ impl Run for Thread {
             algorithm,
             search,
         } = *self;
-        let (_, results) = search.find(cx).await?;
+        let (_, results) = search.find(false, cx).await?;
         let found = results.messages;
         let members = members(&found, cx).await?;
         let forest = match members.len() < OFFLOAD {

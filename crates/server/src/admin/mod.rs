@@ -1,10 +1,15 @@
 //! What the command line asks of a store: the same requests whether they come through the control
 //! socket of a running server or work on the store itself.
 
+mod credential;
+
 use crate::limit::Limit;
+use crate::policy;
+use crate::uidl::{self, Old};
 use auth::Auth;
-use mail::{Mail, MailError, MailErrorKind, QuotaLimits};
+use mail::{Account, AccountInfo, Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
+use types::{Doors, Pop3Policy};
 
 /// A request. Passwords arrive hashed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +35,40 @@ pub(crate) enum Request {
     },
     AccountRemove {
         name: String,
+    },
+    UidlAdopt {
+        name: String,
+        mailbox: String,
+        messages: Vec<Old>,
+    },
+    CredentialAdd {
+        name: String,
+        label: String,
+        hash: String,
+        doors: u8,
+    },
+    CredentialList {
+        name: String,
+    },
+    CredentialRevoke {
+        name: String,
+        label: String,
+    },
+    PolicyShow {
+        name: String,
+        /// What the configuration says.
+        otherwise: Pop3Policy,
+    },
+    PolicySet {
+        name: String,
+        /// `None`: what the configuration says.
+        policy: Option<Pop3Policy>,
+    },
+    PolicySimulate {
+        /// `None`: all accounts.
+        name: Option<String>,
+        policy: Pop3Policy,
+        days: u32,
     },
     Verify {
         contents: bool,
@@ -72,8 +111,30 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         } => quota(mail, &name, [bytes, messages, mailboxes]).await,
         Request::AccountRemove { name } => {
             let result = mail.remove_account(&name).await;
-            forget(&name);
+            if let Some(auth) = auth {
+                auth.revoke(&name, None);
+            }
             result.map(|()| vec![format!("{name}: removed")])
+        }
+        Request::UidlAdopt {
+            name,
+            mailbox,
+            messages,
+        } => uidl::adopt(mail, &name, &mailbox, &messages).await,
+        Request::CredentialAdd {
+            name,
+            label,
+            hash,
+            doors,
+        } => credential::add(mail, auth, &name, &label, &hash, Doors(doors)).await,
+        Request::CredentialList { name } => credential::list(mail, &name).await,
+        Request::CredentialRevoke { name, label } => {
+            credential::revoke(mail, auth, &name, &label).await
+        }
+        Request::PolicyShow { name, otherwise } => policy::show(mail, &name, &otherwise).await,
+        Request::PolicySet { name, policy } => policy::set(mail, &name, policy.as_ref()).await,
+        Request::PolicySimulate { name, policy, days } => {
+            policy::simulate(mail, name.as_deref(), &policy, days).await
         }
         Request::Verify { contents } => return verify(mail, contents).await,
     };
@@ -156,14 +217,25 @@ async fn list(mail: &Mail) -> Result<Vec<String>, MailError> {
     Ok(lines)
 }
 
-async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
-    let info = mail.find_account(name).await?.ok_or_else(|| {
+/// The account of a name. `NotFound`.
+pub(crate) async fn known(mail: &Mail, name: &str) -> Result<AccountInfo, MailError> {
+    mail.find_account(name).await?.ok_or_else(|| {
         MailError::new(
             MailErrorKind::NotFound,
             format!("there is no account {name}"),
         )
-    })?;
+    })
+}
+
+/// The record of an account, and the account opened.
+async fn existing(mail: &Mail, name: &str) -> Result<(AccountInfo, Account), MailError> {
+    let info = known(mail, name).await?;
     let account = mail.account(info.id).await?;
+    Ok((info, account))
+}
+
+async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
+    let (info, account) = existing(mail, name).await?;
     let usage = account.usage();
     let quota = in_words(&usage.limits);
     let mut lines = vec![

@@ -1,0 +1,135 @@
+//! POP3 unique ids taken over from another server (DESIGN 5.5), so that clients download nothing
+//! again after a move.
+//!
+//! A message's own unique id is a number it is born with ([`Row::uidl_text`]). One that was taken
+//! over stands in a row `U` + that number, and goes where the number goes: with a move, not with a
+//! copy. The rows stay until the account goes, so that a message that comes back has its id.
+
+use crate::snapshot::each;
+use crate::{MailError, MailErrorKind, Row, Selected, keys};
+use bytes::BytesMut;
+use std::collections::{HashMap, HashSet};
+use storage::Batch;
+use types::Uid;
+
+/// Ids written by one commit.
+const BATCH: usize = 4096;
+
+/// A unique id as it stands on the wire (RFC 1939 7): 1 to 70 characters from 0x21 to 0x7E.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct UniqueId(Box<[u8]>);
+
+impl UniqueId {
+    /// `None`: not such a text.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        let fits = (1..=70).contains(&text.len());
+        let visible = text.iter().all(|c| (0x21..=0x7e).contains(c));
+        (fits && visible).then(|| Self(text.into()))
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The unique ids of a maildrop: those taken over, by the numbers they stand for.
+#[derive(Clone, Default, Debug)]
+pub struct UniqueIds(HashMap<u64, UniqueId>);
+
+impl UniqueIds {
+    /// Appends the unique id of a message.
+    pub fn write(&self, row: &Row, out: &mut BytesMut) {
+        match self.0.get(&row.uidl) {
+            Some(id) => out.extend_from_slice(id.as_bytes()),
+            None => out.extend_from_slice(&row.uidl_text()),
+        }
+    }
+
+    fn of(&self, row: &Row) -> UniqueId {
+        let native = || UniqueId(row.uidl_text().into());
+        self.0.get(&row.uidl).cloned().unwrap_or_else(native)
+    }
+}
+
+impl Selected {
+    /// The unique ids of the messages in this mailbox, and of all others in the account.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
+        let account = self.account();
+        let mut found = HashMap::new();
+        each(
+            account.mail.meta(),
+            account.id,
+            keys::unique_ids(),
+            |(key, text)| {
+                if let (Some(number), Some(id)) = (keys::id_of(key), UniqueId::new(text)) {
+                    found.insert(number, id);
+                }
+                Ok(())
+            },
+        )
+        .await?;
+        Ok(UniqueIds(found))
+    }
+
+    /// Gives messages of this mailbox the unique ids they had elsewhere. Can be done again after an
+    /// interruption.
+    ///
+    /// # Errors
+    /// `Exists` when two messages of the mailbox would have the same one; nothing is changed then.
+    pub async fn adopt_unique_ids(&self, adopted: &[(Uid, UniqueId)]) -> Result<(), MailError> {
+        let account = self.account();
+        // No message comes or goes meanwhile.
+        let writer = account.writer.lock().await;
+        let view = self.view();
+        let mut ids = self.unique_ids().await?;
+        let mut rows = Vec::with_capacity(adopted.len());
+        for (uid, id) in adopted {
+            if let Some(row) = view.find(*uid) {
+                ids.0.insert(row.uidl, id.clone());
+                rows.push((row.uidl, id));
+            }
+        }
+        let mut seen = HashSet::with_capacity(view.len());
+        for row in view.rows() {
+            let id = ids.of(&row);
+            if !seen.insert(id.clone()) {
+                return Err(MailError::new(
+                    MailErrorKind::Exists,
+                    format!(
+                        "two messages would have the unique id {}",
+                        String::from_utf8_lossy(id.as_bytes())
+                    ),
+                ));
+            }
+        }
+        for rows in rows.chunks(BATCH) {
+            let mut batch = Batch::new();
+            for (number, id) in rows {
+                batch.put(keys::unique_id(*number), id.as_bytes().to_vec());
+            }
+            let meta = account.mail.meta();
+            meta.commit(account.id, batch).await?.durable().await?;
+        }
+        drop(writer);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unique_ids_are_1_to_70_visible_characters() {
+        for bad in ["", "a b", "a\t", "ü", "\u{7f}", &"x".repeat(71)] {
+            assert_eq!(UniqueId::new(bad.as_bytes()), None, "{bad:?}");
+        }
+        for good in ["!", "~", "UID1-1234", &"x".repeat(70)] {
+            assert!(UniqueId::new(good.as_bytes()).is_some(), "{good:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Unique ids taken over from another server.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use bytes::{Bytes, BytesMut};
+use common::{assert_sound, id_of, message, open};
+use mail::{MailErrorKind, Options, Selected, UniqueId};
+use std::sync::Arc;
+use storage::{MemoryBlobs, MemoryMeta};
+use types::{Uid, UidSet};
+
+fn uid(n: u32) -> Uid {
+    Uid::new(n).unwrap()
+}
+
+fn id(text: &str) -> UniqueId {
+    UniqueId::new(text.as_bytes()).unwrap()
+}
+
+async fn texts(mailbox: &Selected) -> Vec<String> {
+    let ids = mailbox.unique_ids().await.unwrap();
+    let view = mailbox.view();
+    let text = |row: mail::Row| {
+        let mut out = BytesMut::new();
+        ids.write(&row, &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    };
+    view.rows().map(text).collect()
+}
+
+#[tokio::test]
+async fn what_is_taken_over_is_unique_stays_with_the_message_and_is_not_copied() {
+    let meta = Arc::new(MemoryMeta::new());
+    let engine = open(
+        meta.clone(),
+        Arc::new(MemoryBlobs::new()),
+        Options::default(),
+    )
+    .await;
+    let info = engine.create_account("u", None).await.unwrap();
+    let account = engine.account(info.id).await.unwrap();
+    let (inbox, trash) = (id_of(&account, "INBOX"), id_of(&account, "Trash"));
+    for n in 0..4 {
+        let new = message(&engine, Bytes::from(format!("Subject: {n}\r\n\r\n"))).await;
+        account.append(inbox, vec![new]).await.unwrap();
+    }
+    let mailbox = account.select(inbox).await.unwrap();
+    let native = texts(&mailbox).await;
+
+    // Two messages with one id: nothing changes.
+    for twice in [
+        vec![(uid(1), id("old-1")), (uid(2), id("old-1"))],
+        vec![(uid(1), id(&native[1]))],
+    ] {
+        let error = mailbox.adopt_unique_ids(&twice).await.unwrap_err();
+        assert_eq!(error.kind, MailErrorKind::Exists);
+        assert_eq!(texts(&mailbox).await, native);
+    }
+    // One that is gone is left out.
+    let some = [
+        (uid(1), id("old-1")),
+        (uid(3), id("old-3")),
+        (uid(9), id("old-9")),
+    ];
+    for _ in 0..2 {
+        mailbox.adopt_unique_ids(&some).await.unwrap();
+        assert_eq!(
+            texts(&mailbox).await,
+            ["old-1", &native[1], "old-3", &native[3]]
+        );
+    }
+    // DESIGN 5.5: a move out and back keeps it, a copy gets one of its own.
+    let bin = account.select(trash).await.unwrap();
+    let one = UidSet::range(uid(1), uid(1));
+    account.move_messages(&mailbox, &one, trash).await.unwrap();
+    assert_eq!(texts(&bin).await, ["old-1"]);
+    let back = UidSet::range(Uid::FIRST, Uid::MAX);
+    account.move_messages(&bin, &back, inbox).await.unwrap();
+    let copied = UidSet::range(uid(3), uid(3));
+    account.copy(&mailbox, &copied, inbox).await.unwrap();
+    let now = texts(&mailbox).await;
+    assert_eq!(now[..4], [&native[1], "old-3", &native[3], "old-1"]);
+    assert!(!now[..4].contains(&now[4]), "{now:?}");
+    assert_sound(&engine).await;
+
+    // It is written down.
+    drop((mailbox, bin, account));
+    let again = open(meta, Arc::new(MemoryBlobs::new()), Options::default()).await;
+    let account = again.account(info.id).await.unwrap();
+    assert_eq!(texts(&account.select(inbox).await.unwrap()).await, now);
+}
