@@ -255,6 +255,15 @@ impl Passage {
     }
 }
 
+/// The octets of `len` that a partial means.
+pub(crate) fn span(partial: Option<(u32, u32)>, len: usize) -> Range<usize> {
+    let Some((first, count)) = partial else {
+        return 0..len;
+    };
+    let start = (first as usize).min(len);
+    start..start.saturating_add(count as usize).min(len)
+}
+
 /// `section-spec = section-msgtext / (section-part ["." section-text])`
 fn parse_section(c: &mut Cursor<'_>) -> Parsed<(Section, Option<Fields>)> {
     let (path, whole) = parse_numbers(c)?;
@@ -305,7 +314,6 @@ pub(crate) fn parse_numbers(c: &mut Cursor<'_>) -> Parsed<(Vec<u32>, bool)> {
             return Ok((path, true));
         }
     }
-    // Nothing more: the end of the brackets, or of a URL's section.
     let whole = path.is_empty() && c.peek() == Some(b']');
     Ok((path, whole))
 }
