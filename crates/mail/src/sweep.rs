@@ -108,7 +108,8 @@ impl AccountInner {
         Ok(due.len())
     }
 
-    /// The emails that no mailbox holds and undelete cannot bring back. The writer's lock keeps messages from moving meanwhile.
+    /// The emails that no mailbox holds and undelete cannot bring back. The writer's lock keeps
+    /// messages from moving meanwhile.
     async fn find_dead(&self) -> Result<HashSet<EmailId>, MailError> {
         let mut writer = self.writer.lock().await;
         if !self.mail.meta().is_exclusive() {
@@ -162,7 +163,8 @@ impl AccountInner {
     }
 
     /// Removes email records. Nothing can bring a dead email back: only a mailbox holding it could
-    /// be copied from, only a removal holding it be undone, and sessions older than the grace period may only miss its content.
+    /// be copied from, only a removal holding it be undone, and sessions older than the grace
+    /// period may only miss its content.
     async fn remove_emails(&self, ids: &[EmailId]) -> Result<(), MailError> {
         let meta = self.mail.meta();
         let mut batch = Batch::new();
