@@ -98,6 +98,7 @@ impl Setup {
                 administrators: vec!["bob".to_owned()],
                 submitters: vec!["submit".to_owned()],
                 contact: Some("mailto:postmaster@test.example".to_owned()),
+                warn_of_mixed_use: false,
             },
             mail: mail.clone(),
             auth: Arc::new(Auth::new(vec![Arc::new(OneUser)], auth_options)),

@@ -350,15 +350,6 @@ pub(crate) fn parse_partial(c: &mut Cursor<'_>) -> Parsed<Option<(u32, u32)>> {
     Ok(Some((first, count)))
 }
 
-/// The octets of `len` that a partial means.
-pub(crate) fn span(partial: Option<(u32, u32)>, len: usize) -> Range<usize> {
-    let Some((first, count)) = partial else {
-        return 0..len;
-    };
-    let start = (first as usize).min(len);
-    start..start.saturating_add(count as usize).min(len)
-}
-
 fn write_section(section: &Section, fields: Option<&Fields>, out: &mut Vec<u8>) {
     for (i, number) in section.path.iter().enumerate() {
         if i > 0 {
