@@ -42,6 +42,8 @@ pub enum Code {
     Modified(String),
     /// The object identifier of a mailbox (RFC 8474 4).
     MailboxId(String),
+    /// The URL that names nothing here (RFC 4469 4.1), printable and without a bracket.
+    BadUrl(String),
     /// The events NOTIFY knows (RFC 5465 8).
     BadEvent(String),
     /// The stored search that is not there (RFC 5466 3.1).
@@ -86,6 +88,7 @@ impl Code {
             Self::HighestModSeq(modseq) => out.raw(b"HIGHESTMODSEQ ").num(modseq.get()),
             Self::Modified(set) => out.raw(b"MODIFIED ").text(set),
             Self::MailboxId(id) => out.raw(b"MAILBOXID (").text(id).raw(b")"),
+            Self::BadUrl(url) => out.raw(b"BADURL ").text(url),
             Self::BadEvent(names) => out.raw(b"BADEVENT (").text(names).raw(b")"),
             Self::UndefinedFilter(name) => out.raw(b"UNDEFINED-FILTER ").text(name),
             Self::NoUpdate(tag) => out.raw(b"NOUPDATE ").string(tag.as_bytes()),

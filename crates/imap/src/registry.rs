@@ -26,6 +26,7 @@ pub static EXTENSIONS: &[&Extension] = &[
     &cmd::append::MULTIAPPEND,
     &ext::binary::EXTENSION,
     &ext::r#move::EXTENSION,
+    &ext::catenate::EXTENSION,
     &ext::replace::EXTENSION,
     &ext::unselect::EXTENSION,
     &CHILDREN,

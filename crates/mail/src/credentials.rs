@@ -88,8 +88,8 @@ impl Account {
         self.0.mail.credentials_of(self.0.id).await
     }
 
-    /// Keeps a new app password, with a POP3 policy of its own if one is given. `Exists` when the label is taken, `Invalid` when it is none,
-    /// `Limit`.
+    /// Keeps a new app password, with a POP3 policy of its own if one is given. `Exists` when the
+    /// label is taken, `Invalid` when it is none, `Limit`.
     pub async fn add_credential(
         &self,
         label: &str,

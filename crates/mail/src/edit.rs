@@ -10,8 +10,9 @@ use std::sync::Arc;
 use storage::{Batch, ErrorKind};
 use types::{Flags, ModSeq, UidSet};
 
-/// How often an operation is tried again when another process was faster.
-pub(crate) const ATTEMPTS: usize = 16;
+/// How often an operation is tried again when another process was faster. Who lost once must read
+/// what the other wrote, and is likely to lose again while that one goes on: it takes patience.
+pub(crate) const ATTEMPTS: usize = 128;
 
 /// What becomes of one mailbox in a transaction.
 pub(crate) struct Edit {

@@ -51,6 +51,10 @@ const GAPS: &[Gap] = &[
         is: |r| !r.is_ascii() && std::str::from_utf8(r).is_ok(),
     },
     Gap {
+        what: "BINARY with a partial: RFC 3516 7, `msg-att-static`",
+        is: |r| is_fetch(r) && has(r, b"BINARY[") && has(r, b"]<"),
+    },
+    Gap {
         what: "EMAILID and THREADID in FETCH: RFC 8474 5",
         is: |r| is_fetch(r) && (has(r, b"EMAILID (M") || has(r, b"THREADID ")),
     },
@@ -130,6 +134,9 @@ const CODES: &[&str] = &[
     "NOTIFICATIONOVERFLOW",
     // RFC 8474 4.1 and 4.2.
     "MAILBOXID",
+    // RFC 9738 6.
+    "MESSAGELIMIT",
+    "SAVELIMIT",
     // RFC 10022.
     "TOOFEW",
     // RFC 9586 3.

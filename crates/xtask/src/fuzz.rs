@@ -59,8 +59,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// cargo-fuzz, which `cargo install cargo-fuzz` brings: with a nightly toolchain where there is one,
-/// otherwise with this one, which is told to take the flags of a nightly.
+/// cargo-fuzz, which `cargo install cargo-fuzz` brings: with a nightly toolchain where there is
+/// one, otherwise with this one, which is told to take the flags of a nightly.
 fn fuzz(target: &str, corpus: &Path, seconds: u32) -> Result<(), Stop> {
     let mut fuzz = Command::new("cargo");
     fuzz.current_dir(workspace());

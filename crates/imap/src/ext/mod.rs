@@ -3,6 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod appendlimit;
 pub(crate) mod binary;
+pub(crate) mod catenate;
 pub(crate) mod comparator;
 pub(crate) mod compress;
 pub(crate) mod condstore;

@@ -173,7 +173,8 @@ pub async fn serve(wire: Wire, context: Context, deps: Arc<Deps>) {
             break Some(Refusal::Wire(error));
         }
     };
-    session.end(end).await;
+    // Boxed: the session is moved into it, and there would be room for two all the time.
+    Box::pin(session.end(end)).await;
 }
 
 impl Session {

@@ -81,7 +81,9 @@ impl Session {
                 Next::HangUp => return Err(Refusal::Bye("literal far too large")),
                 Next::Skip(len) => self.wire.skip(len).await?,
                 Next::Literal { len, synchronising } => {
-                    match self.before_literal(&head, &mut assembler, len).await {
+                    // Boxed: it must not make every idle session larger.
+                    let decision = Box::pin(self.before_literal(&head, &mut assembler, len));
+                    match decision.await {
                         Ok(()) => {
                             if synchronising {
                                 self.wire.buffer().raw(b"+ OK\r\n");

@@ -27,7 +27,6 @@ pub(crate) struct Found {
 impl Session {
     /// What a URL relative to this session names (RFC 4469 3): a message in a mailbox of that name
     /// or in the selected one. `None` when it names anything else, or a mailbox that is not there.
-    #[allow(dead_code, reason = "for CATENATE")]
     pub(crate) async fn source(&self, url: &[u8]) -> Option<Source> {
         let url = Url::parse(url).ok()?;
         let (None, Target::Message(message)) = (url.server, url.target) else {
@@ -93,7 +92,6 @@ impl Source {
     ///
     /// # Errors
     /// When they cannot be read.
-    #[allow(dead_code, reason = "for CATENATE")]
     pub(crate) async fn read(&self) -> Result<Option<Bytes>, Refusal> {
         match self.find().await? {
             Some(found) => found.read().await,

@@ -25,7 +25,7 @@ fn real_mail_is_sent_alike() {
         let is_open = !message.ends_with(b"\r\n");
         if size != other_size {
             explained += 1;
-            if !is_open {
+            if !is_open && !has_crs(message) {
                 different.push(format!("LIST {size}, {other_size}: {}", start(message)));
             }
         }
@@ -51,9 +51,25 @@ fn real_mail_is_sent_alike() {
     assert!(explained < 20, "{explained}");
 }
 
+/// Whether several CRs stand before a LF. Dovecot takes some of them away, which RFC 5322 2.3 gives
+/// no reason for: a CR by itself is an octet of the body, and we send what came in.
+fn has_crs(message: &[u8]) -> bool {
+    message.windows(3).any(|octets| octets == b"\r\r\n")
+}
+
 /// Dovecot loses a CR at the end of a message, and does not stuff a dot with which it begins, so
 /// that its client takes it away.
 fn is_explained(message: &[u8], ours: &[u8], theirs: &[u8]) -> bool {
+    let without = |octets: &[u8]| {
+        octets
+            .iter()
+            .copied()
+            .filter(|c| *c != b'\r')
+            .collect::<Vec<_>>()
+    };
+    if has_crs(message) && without(ours) == without(theirs) {
+        return true;
+    }
     let without_cr = ours
         .strip_suffix(b"\r\r\n")
         .map(|ours| [ours, b"\r\n"].concat());

@@ -1,6 +1,7 @@
 //! The arguments of APPEND and REPLACE (RFC 3501 9, RFC 4466 3, RFC 8508 5).
 
 use super::super::*;
+use crate::ext::catenate::Pieces;
 use crate::grammar::mailbox::RawName;
 use crate::grammar::{FlagList, MessageSet};
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(crate) enum Data {
     Literal(Bytes),
     /// `literal8`.
     Binary(Bytes),
+    /// `"CATENATE" SP "(" ... ")"` (RFC 4469).
+    Pieces(Pieces),
 }
 
 impl Target {
@@ -70,6 +73,9 @@ impl Draft {
 
 impl Data {
     fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
+        if let Some(pieces) = Pieces::try_parse(c)? {
+            return Ok(Self::Pieces(pieces));
+        }
         Ok(match c.literal_or_literal8()? {
             (octets, false) => Self::Literal(octets),
             (octets, true) => Self::Binary(octets),

@@ -107,6 +107,8 @@ impl Intake {
         let octets = match draft.data {
             Data::Literal(octets) => octets,
             Data::Binary(octets) => without_nul(octets).await?,
+            Data::Pieces(pieces) if pieces.binary => without_nul(pieces.join(cx).await?).await?,
+            Data::Pieces(pieces) => pieces.join(cx).await?,
         };
         // RFC 3502 6.3.11: "This can be used to cancel the append."
         if octets.is_empty() {
