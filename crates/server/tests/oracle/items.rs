@@ -27,7 +27,7 @@ const KNOWN: &[Known] = &[
                 .zip(&theirs)
                 .all(|(a, b)| a == b || b.1 == "us-ascii");
             let fine = is_at(d, &["type", "subtype"]) || is_at(d, &["params"]) && same_pairs;
-            fine && text(d.ours).to_ascii_lowercase() == text(d.theirs).to_ascii_lowercase()
+            fine && text(d.ours).eq_ignore_ascii_case(&text(d.theirs))
                 && lower_texts(d.ours) == lower_texts(d.theirs)
         },
     },

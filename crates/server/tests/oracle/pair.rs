@@ -162,7 +162,7 @@ fn flags(uid: u32) -> String {
         (13, "$Forwarded"),
         (17, "NonJunk"),
     ];
-    let all = all.iter().filter(|(every, _)| uid % every == 0);
+    let all = all.iter().filter(|(every, _)| uid.is_multiple_of(*every));
     let all: Vec<_> = all.map(|(_, flag)| *flag).collect();
     all.join(" ")
 }
