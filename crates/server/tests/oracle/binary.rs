@@ -1,5 +1,5 @@
 //! BINARY and BINARY.SIZE of real mail. What differs is in
-//! `docs/decisions/0031-binary-messages.md`.
+//! `docs/decisions/0035-binary-messages.md`.
 
 use crate::mail;
 use crate::pair::Pair;

@@ -173,7 +173,7 @@ impl Intake {
     }
 }
 
-/// A message as other literals can hold it (`docs/decisions/0031-binary-messages.md`).
+/// A message as other literals can hold it (`docs/decisions/0035-binary-messages.md`).
 async fn without_nul(octets: Bytes) -> Result<Bytes, Refusal> {
     if memchr::memchr(0, &octets).is_none() {
         return Ok(octets);
