@@ -48,7 +48,8 @@ fn real_mail_is_sent_alike() {
     assert_eq!(octets, sum);
     let what = different.join("\n");
     assert!(different.is_empty(), "{} differ\n{what}", different.len());
-    assert!(explained < 20, "{explained}");
+    // Answers, most of them about the same few nasty messages.
+    assert!(explained < 30, "{explained}");
 }
 
 /// Whether several CRs stand before a LF. Dovecot takes some of them away, which RFC 5322 2.3 gives
