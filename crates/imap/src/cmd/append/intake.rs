@@ -120,7 +120,7 @@ impl Intake {
         self.waiting.push(Waiting {
             octets,
             flags: draft.flags,
-            internal_date: draft.internal_date.unwrap_or_else(now),
+            internal_date: draft.internal_date.unwrap_or_else(crate::now),
         });
         if self.waiting_octets >= BATCH_OCTETS || self.waiting.len() >= BATCH {
             self.store(&cx.deps.mail).await?;
@@ -198,10 +198,3 @@ const UNAVAILABLE: Refusal = Refusal::no(
     Code::Word("UNAVAILABLE"),
     "storing the message was abandoned",
 );
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
-}

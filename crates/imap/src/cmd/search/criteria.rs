@@ -9,7 +9,6 @@ use crate::ext::inprogress::Progress;
 use crate::view::Selection;
 use message::Collation;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use types::UidSet;
 
 /// The charset of the strings in a SEARCH.
@@ -114,7 +113,7 @@ impl Criteria {
             query: Arc::new(program.query),
             scores,
             collation: cx.comparator.collation,
-            now: now(),
+            now: crate::now(),
         };
         // RFC 7162 3.1: searching for MODSEQ is a CONDSTORE enabling command.
         if finder.asks_modseq() {
@@ -136,12 +135,6 @@ impl Criteria {
         let results = finder.find(cx).await?;
         Ok((finder, results))
     }
-}
-
-/// Seconds since 1970 UTC.
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// What is looked for, ready to be looked for in mailboxes one after the other.
@@ -218,7 +211,7 @@ impl Finder {
         selection: &Selection,
         changed: UidSet,
     ) -> Result<Option<(UidSet, Scan)>, Refusal> {
-        self.now = now();
+        self.now = crate::now();
         let mut affected = changed;
         let to = Binding {
             selection,
