@@ -73,7 +73,17 @@ fn fetchmail(home: &Path, pop3: SocketAddr) -> usize {
         pop3.port()
     );
     write_private(&home.join("rc"), &rc);
-    let args = ["-f", "rc", "--nosyslog", "--nodetach", "-i", "ids"];
+    // Its lock would otherwise be one for the whole machine when root runs the tests.
+    let args = [
+        "-f",
+        "rc",
+        "--nosyslog",
+        "--nodetach",
+        "-i",
+        "ids",
+        "--pidfile",
+        "lock",
+    ];
     let done = output(
         command("fetchmail", home).args(args),
         Duration::from_secs(60),
