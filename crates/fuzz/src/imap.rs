@@ -1,7 +1,7 @@
 //! IMAP: whole sessions, and the parsers alone.
 
 use crate::world::{World, block_on};
-use imap::grammar::{Command, Cursor, Names};
+use imap::grammar::{Command, Cursor, Names, Url};
 use imap::{Counters, Deps, Imap, Limits, registry};
 use std::sync::Arc;
 
@@ -138,6 +138,21 @@ pub fn sets(data: &[u8]) {
         let mut cursor = Cursor::of(data);
         let _ = cursor.message_set(uid).is_ok();
     }
+}
+
+/// IMAP URLs. What is read and written again is read as the same.
+pub fn urls(data: &[u8]) {
+    let Ok(url) = Url::parse(data) else {
+        return;
+    };
+    let mut text = Vec::new();
+    url.write(&mut text);
+    let mut again = Vec::new();
+    match Url::parse(&text) {
+        Ok(url) => url.write(&mut again),
+        Err(error) => panic!("{error:?} in {:?}", String::from_utf8_lossy(&text)),
+    }
+    assert_eq!(text, again, "{:?}", String::from_utf8_lossy(data));
 }
 
 /// The keys and options of SEARCH, and of what is searched like it.

@@ -5,8 +5,9 @@
 //! over stands in a row `U` + that number, and goes where the number goes: with a move, not with a
 //! copy. The rows stay until the account goes, so that a message that comes back has its id.
 
+use crate::account::AccountInner;
 use crate::snapshot::each;
-use crate::{MailError, MailErrorKind, Row, Selected, keys};
+use crate::{Account, MailError, MailErrorKind, Row, Selected, keys};
 use bytes::BytesMut;
 use std::collections::{HashMap, HashSet};
 use storage::Batch;
@@ -46,23 +47,42 @@ impl UniqueIds {
         }
     }
 
+    /// The number of a message, as it is named by the id it took over or its own.
+    pub fn number_of(&self, unique_id: &str) -> Option<u64> {
+        let text = unique_id.as_bytes();
+        let mut adopted = self.0.iter().filter(|(_, id)| id.as_bytes() == text);
+        let adopted = adopted.next().map(|(number, _)| *number);
+        adopted.or_else(|| native(unique_id))
+    }
+
     fn of(&self, row: &Row) -> UniqueId {
         let native = || UniqueId(row.uidl_text().into());
         self.0.get(&row.uidl).cloned().unwrap_or_else(native)
     }
 }
 
-impl Selected {
-    /// The unique ids of the messages in this mailbox, and of all others in the account.
+/// The number a message is born with, as its own unique id writes it.
+fn native(text: &str) -> Option<u64> {
+    let digits = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u64::from_str_radix(text, 16).ok().filter(|_| digits)
+}
+
+impl Account {
+    /// The unique ids its messages took over.
     ///
     /// # Errors
     /// The store's.
     pub async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
-        let account = self.account();
+        self.0.unique_ids().await
+    }
+}
+
+impl AccountInner {
+    async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
         let mut found = HashMap::new();
         each(
-            account.mail.meta(),
-            account.id,
+            self.mail.meta(),
+            self.id,
             keys::unique_ids(),
             |(key, text)| {
                 if let (Some(number), Some(id)) = (keys::id_of(key), UniqueId::new(text)) {
@@ -73,6 +93,16 @@ impl Selected {
         )
         .await?;
         Ok(UniqueIds(found))
+    }
+}
+
+impl Selected {
+    /// The unique ids of the messages in this mailbox, and of all others in the account.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
+        self.account().unique_ids().await
     }
 
     /// Gives messages of this mailbox the unique ids they had elsewhere. Can be done again after an

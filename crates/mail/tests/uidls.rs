@@ -84,6 +84,16 @@ async fn what_is_taken_over_is_unique_stays_with_the_message_and_is_not_copied()
     assert!(!now[..4].contains(&now[4]), "{now:?}");
     assert_sound(&engine).await;
 
+    // Operators name a message by either id.
+    let ids = account.unique_ids().await.unwrap();
+    let number = ids.number_of("old-1").unwrap();
+    assert_eq!(ids.number_of(&native[0]), Some(number));
+    assert_eq!(
+        account.find_uidl(number).await.unwrap(),
+        Some((inbox, uid(5)))
+    );
+    assert_eq!(ids.number_of("old-9"), None);
+
     // It is written down.
     drop((mailbox, bin, account));
     let again = open(meta, Arc::new(MemoryBlobs::new()), Options::default()).await;

@@ -91,7 +91,7 @@ fn what_a_phone_deletes_over_pop3_is_known_and_comes_back() {
     );
     refused(
         &server.cli(&["undelete", "restore", "alice", "--message", "x"], ""),
-        "16 digits",
+        "is no unique id",
     );
     refused(
         &server.cli(&["undelete", "restore", "alice", "--mailbox", "Sent"], ""),

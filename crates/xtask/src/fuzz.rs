@@ -13,6 +13,7 @@ const TARGETS: &[(&str, Seeds)] = &[
     ("imap_search", Seeds::Lines("crates/imap/tests/dialogues")),
     ("imap_session", Seeds::Lines("crates/imap/tests/dialogues")),
     ("imap_sets", Seeds::Lines("crates/imap/tests/dialogues")),
+    ("imap_urls", Seeds::Lines("crates/imap/tests/dialogues")),
     ("lmtp_session", Seeds::Lines("crates/lmtp/tests/scripts")),
     ("message_digest", Seeds::Bodies),
     ("message_sections", Seeds::Bodies),

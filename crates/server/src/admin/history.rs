@@ -50,14 +50,9 @@ async fn place(
         let mut named = all.filter(|messages| messages.name == name.as_str());
         return Ok((named.next().ok_or_else(unknown)?.mailbox, uid));
     }
-    let uidl = uidl(message).ok_or_else(unknown)?;
-    account.find_uidl(uidl).await?.ok_or_else(unknown)
-}
-
-/// A POP3 unique id as `UIDL` and `undelete list` print it.
-pub(super) fn uidl(text: &str) -> Option<u64> {
-    let digits = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    u64::from_str_radix(text, 16).ok().filter(|_| digits)
+    let ids = account.unique_ids().await?;
+    let number = ids.number_of(message).ok_or_else(unknown)?;
+    account.find_uidl(number).await?.ok_or_else(unknown)
 }
 
 async fn line(mail: &Mail, account: &Account, event: &Event) -> Result<String, MailError> {

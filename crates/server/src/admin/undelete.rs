@@ -1,9 +1,10 @@
 //! `gatepost undelete`.
 
 use super::existing;
-use super::history::{uidl, who};
+use super::history::who;
 use crate::time;
-use mail::{Mail, MailError, MailErrorKind, Removed, Wanted};
+use bytes::BytesMut;
+use mail::{Mail, MailError, MailErrorKind, Removed, UniqueIds, Wanted};
 use serde::{Deserialize, Serialize};
 use types::MailboxName;
 
@@ -22,13 +23,17 @@ pub(crate) struct Which {
 }
 
 impl Which {
-    fn wanted(&self) -> Result<Wanted, MailError> {
+    fn wanted(&self, ids: &UniqueIds) -> Result<Wanted, MailError> {
         let invalid = |text: String| MailError::new(MailErrorKind::Invalid, text);
         let mailbox = self.mailbox.as_deref().map(MailboxName::new).transpose();
-        let uidls: Option<Vec<u64>> = self.message.iter().map(|id| uidl(id)).collect();
-        let uidls = uidls.ok_or_else(|| {
-            invalid("a message is named by 16 digits, see `gatepost undelete list`".to_owned())
-        })?;
+        let mut uidls = Vec::with_capacity(self.message.len());
+        for id in &self.message {
+            uidls.push(ids.number_of(id).ok_or_else(|| {
+                invalid(format!(
+                    "{id} is no unique id, see `gatepost undelete list`"
+                ))
+            })?);
+        }
         let hours = self.hours.map(|hours| i64::from(hours) * 3600);
         Ok(Wanted {
             mailbox: mailbox.map_err(|error| invalid(format!("mailbox: {}", error.0)))?,
@@ -49,7 +54,8 @@ pub(super) async fn list(
     limit: usize,
 ) -> Result<Vec<String>, MailError> {
     let (_, account) = existing(mail, name).await?;
-    let removed = account.removed(&which.wanted()?, limit).await?;
+    let unique_ids = account.unique_ids().await?;
+    let removed = account.removed(&which.wanted(&unique_ids)?, limit).await?;
     let mut lines = Vec::with_capacity(removed.len());
     for some in removed.chunks(256) {
         let ids: Vec<_> = some.iter().map(|removed| removed.row.email).collect();
@@ -69,9 +75,11 @@ pub(super) async fn list(
             } else {
                 "removed"
             };
+            let mut unique_id = BytesMut::new();
+            unique_ids.write(row, &mut unique_id);
             lines.push(format!(
                 "{}\t{mailbox}\t{how} {}\tby {}\t{} bytes\t{}",
-                String::from_utf8_lossy(&row.uidl_text()),
+                String::from_utf8_lossy(&unique_id),
                 time::text(*at),
                 who(mail, &account, by).await?,
                 row.size,
@@ -89,7 +97,8 @@ pub(super) async fn restore(
     which: &Which,
 ) -> Result<Vec<String>, MailError> {
     let (info, account) = existing(mail, name).await?;
-    let restored = account.undelete(&which.wanted()?).await?;
+    let wanted = which.wanted(&account.unique_ids().await?)?;
+    let restored = account.undelete(&wanted).await?;
     if restored.messages.is_empty() {
         return Err(MailError::new(
             MailErrorKind::NotFound,
