@@ -13,7 +13,7 @@ const TARGETS: &[(&str, Seeds)] = &[
     ("imap_search", Seeds::Lines("crates/imap/tests/dialogues")),
     ("imap_session", Seeds::Lines("crates/imap/tests/dialogues")),
     ("imap_sets", Seeds::Lines("crates/imap/tests/dialogues")),
-    ("imap_urls", Seeds::Lines("crates/imap/tests/dialogues")),
+    ("imap_urls", Seeds::Urls),
     ("lmtp_session", Seeds::Lines("crates/lmtp/tests/scripts")),
     ("message_digest", Seeds::Bodies),
     ("message_sections", Seeds::Bodies),
@@ -24,6 +24,8 @@ const TARGETS: &[(&str, Seeds)] = &[
 enum Seeds {
     /// What clients say in the scripts below a folder.
     Lines(&'static str),
+    /// IMAP URLs in the dialogues.
+    Urls,
     /// Messages in the dialogues.
     Bodies,
 }
@@ -96,7 +98,7 @@ fn plant(corpus: &Path, seeds: &Seeds) -> std::io::Result<()> {
     fs::create_dir_all(corpus)?;
     let folder = match seeds {
         Seeds::Lines(folder) => folder,
-        Seeds::Bodies => "crates/imap/tests/dialogues",
+        Seeds::Bodies | Seeds::Urls => "crates/imap/tests/dialogues",
     };
     for script in scripts(&workspace().join(folder))? {
         let text = fs::read_to_string(&script)?;
@@ -118,6 +120,14 @@ fn plant(corpus: &Path, seeds: &Seeds) -> std::io::Result<()> {
                     fs::write(corpus.join(format!("{name}.{i}a")), arguments)?;
                 }
             }
+            Seeds::Urls => {
+                let said = said(&text);
+                let quoted = said.split('"').skip(1).step_by(2);
+                let urls = quoted.filter(is_url);
+                for (i, url) in urls.enumerate() {
+                    fs::write(corpus.join(format!("{name}.{i}")), url)?;
+                }
+            }
             Seeds::Bodies => fs::write(corpus.join(&name), bodies(&text))?,
         }
     }
@@ -131,6 +141,10 @@ fn said(script: &str) -> String {
         .filter_map(|line| line.split_once(": "))
         .map(|(_, said)| said);
     lines.fold(String::new(), |all, line| all + line + "\r\n")
+}
+
+fn is_url(text: &&str) -> bool {
+    text.to_ascii_lowercase().contains(";uid=") || text.contains("://")
 }
 
 /// The bodies of a script, joined.
