@@ -3,10 +3,12 @@
 
 mod support;
 
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
+use support::thunderbird::Thunderbird;
 use support::{
-    BINARY, assert_same, deliver_all, delivered, fill, is_root, maildir, maildir_files,
+    BINARY, assert_same, crlf, deliver_all, delivered, fill, is_root, maildir, maildir_files,
     make_maildir, open_dir, verify, without_long_fields, write_private,
 };
 use testkit::corpus::Corpus;
@@ -22,34 +24,83 @@ fn left(server: &Server) -> usize {
 /// they are.
 type Download = fn(home: &Path, server: &Server, keep: bool);
 
-/// Each message comes once while it is kept; without keep all go, those downloaded before too.
 fn download_with_and_without_keep(run: Download, prepare: fn(Vec<u8>) -> Option<Vec<u8>>) {
     let server = Server::start(BINARY);
     let home = open_dir();
-    let mail = home.path().join("mail");
+    keep_and_keep_not(&server, home.path(), prepare, |keep| {
+        run(home.path(), &server, keep);
+    });
+    verify(&server);
+}
+
+/// Each message comes once while it is kept; without keep all go, those downloaded before too.
+fn keep_and_keep_not(
+    server: &Server,
+    home: &Path,
+    prepare: fn(Vec<u8>) -> Option<Vec<u8>>,
+    mut run: impl FnMut(bool),
+) {
+    let mail = home.join("mail");
     make_maildir(&mail);
     let arrive = |seed, count| {
         let messages = Corpus::new(seed).filter_map(prepare).take(count);
-        deliver_all(&server, "alice", messages)
+        deliver_all(server, "alice", messages)
     };
     let mut wanted = arrive(11, 30);
-    let download = |keep, wanted: &[Vec<u8>], what: &str| {
-        run(home.path(), &server, keep);
+    let mut download = |keep, wanted: &[Vec<u8>], what: &str| {
+        run(keep);
         assert_same(what, wanted, &maildir(&mail, &[]));
     };
     download(true, &wanted, "kept");
-    assert_eq!(left(&server), 30);
+    assert_eq!(left(server), 30);
     download(true, &wanted, "kept, again");
     wanted.extend(arrive(12, 5));
     download(true, &wanted, "kept, after new mail");
-    assert_eq!(left(&server), 35);
+    assert_eq!(left(server), 35);
 
     std::fs::remove_dir_all(&mail).unwrap();
     make_maildir(&mail);
     let fresh = arrive(13, 3);
     download(false, &fresh, "the new ones, without keep");
-    assert_eq!(left(&server), 0);
+    assert_eq!(left(server), 0);
     download(false, &fresh, "nothing comes twice");
+}
+
+#[test]
+fn thunderbird_downloads_with_and_without_leaving_messages_on_the_server() {
+    let server = Server::start(BINARY);
+    let home = open_dir();
+    let mut client = Thunderbird::start("pop3", server.pop3().port());
+    keep_and_keep_not(&server, home.path(), Some, |keep| {
+        client.act("set", json!(["leave_on_server", keep]));
+        client.act("receive", json!([]));
+        // What has been read is removed here, which removes nothing there.
+        let uids: Vec<_> = client.list("INBOX").iter().map(|shown| shown.uid).collect();
+        let new = home.path().join("mail/new");
+        for message in client.saved("INBOX") {
+            let name = blake3::hash(&message).to_string();
+            std::fs::write(new.join(name), message).unwrap();
+        }
+        client.act("remove", json!(["INBOX", uids, true]));
+    });
+
+    // "Until I delete them."
+    let mut mail = fill(&server, "alice", 18, 3);
+    client.act("set", json!(["leave_on_server", true]));
+    client.act("set", json!(["delete_mail_left_on_server", true]));
+    client.act("receive", json!([]));
+    let second = client.list("INBOX")[1].uid;
+    client.act("remove", json!(["INBOX", [second], true]));
+    client.act("receive", json!([]));
+    mail.remove(1);
+    let mut imap = ImapClient::login(server.imap(), "alice", PASSWORD);
+    assert_same("left", &mail, &imap.bodies("INBOX"));
+    let here: Vec<_> = client
+        .saved("INBOX")
+        .iter()
+        .map(|mail| crlf(mail))
+        .collect();
+    assert_same("here", &mail, &here);
     verify(&server);
 }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use support::{
-    BINARY, assert_same, deliver_all, fill, maildir, make_maildir, metric, verify, write_private,
+    BINARY, assert_same, commands, deliver_all, fill, maildir, make_maildir, metric, verify,
+    write_private,
 };
 use testkit::corpus::Corpus;
 use testkit::programs::{command, library, succeed};
@@ -206,12 +207,6 @@ fn neomutt_keeps_its_header_cache_by_qresync() {
         "the second run used QRESYNC"
     );
     verify(&server);
-}
-
-/// The value of the count of a command that went well.
-fn commands(server: &Server, name: &str) -> f64 {
-    let series = "gatepost_commands_total{command=\"@\",protocol=\"imap\",result=\"ok\"}";
-    metric(server, &series.replace('@', name))
 }
 
 #[test]

@@ -8,7 +8,8 @@
 //! - [`Value`]: what a FETCH response holds.
 //! - [`Dovecot`]: Debian's, beside it.
 //! - [`Zlib`]: a connection that follows COMPRESS=DEFLATE by itself.
-//! - [`corpus`]: realistic messages from a seed; [`nasty`]: messages that break careless parsers.
+//! - [`corpus`]: realistic messages from a seed; [`real`]: messages of real people; [`nasty`]:
+//!   messages that break careless parsers.
 //! - [`programs`]: the mail clients from Debian that the tests run.
 //!
 //! Development only: nothing that ships depends on this crate.
@@ -24,6 +25,7 @@ mod lmtp;
 pub mod nasty;
 mod pop3;
 pub mod programs;
+pub mod real;
 mod server;
 mod value;
 mod zlib;

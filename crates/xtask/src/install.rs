@@ -28,6 +28,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("script", "bsdutils"),
     ("strace", "strace"),
     ("swaks", "swaks"),
+    ("thunderbird", "thunderbird"),
     ("timeout", "coreutils"),
 ];
 

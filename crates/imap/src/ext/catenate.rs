@@ -15,7 +15,7 @@ pub(crate) static EXTENSION: Extension = Extension {
 /// `cat-part`.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// `"TEXT" SP literal`.
+    /// `"TEXT" SP literal` or `utf8-literal`.
     Text(Bytes),
     /// `"URL" SP astring`.
     Url(Bytes),
@@ -43,11 +43,15 @@ impl Pieces {
                 binary |= is_binary;
                 return Ok(Piece::Text(octets));
             }
+            if let Some(octets) = utf8::try_literal(c)? {
+                binary = true;
+                return Ok(Piece::Text(octets));
+            }
             if c.eat_word(b"URL") {
                 c.sp()?;
                 return Ok(Piece::Url(Bytes::copy_from_slice(&c.astring()?)));
             }
-            Err(BadSyntax("expected TEXT or URL"))
+            Err(BadSyntax("expected TEXT, UTF8 or URL"))
         })?;
         Ok(Some(Self { pieces, binary }))
     }

@@ -4,6 +4,7 @@
 // RFC 6855 4: an APPEND of raw 8-bit headers is taken from everybody: docs/decisions/0031.
 
 use super::*;
+use bytes::Bytes;
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 9755",
@@ -14,3 +15,17 @@ pub(crate) static EXTENSION: Extension = Extension {
     enable_in: States::AUTHENTICATED,
     ..Extension::EMPTY
 };
+
+/// `utf8-literal = "UTF8" SP "(" literal8 ")"`, if that word is next: a message, or a part of one
+/// that is put together.
+// RFC 6855 4: RFC 9755 has it no more, but Thunderbird sends every message in it once UTF8=ACCEPT
+// is enabled.
+pub(crate) fn try_literal(c: &mut Cursor<'_>) -> Parsed<Option<Bytes>> {
+    if !c.eat_word(b"UTF8") {
+        return Ok(None);
+    }
+    c.expect(b" (~", "expected a literal8 in parentheses")?;
+    let octets = c.literal()?;
+    c.expect(b")", "expected a closing parenthesis")?;
+    Ok(Some(octets))
+}

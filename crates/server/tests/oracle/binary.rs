@@ -39,7 +39,7 @@ fn binary(client: &mut ImapClient, uid: usize, part: &str) -> Answer {
 
 #[test]
 fn real_mail_is_decoded_alike() {
-    let messages = mail::spam_assassin(3, 1200);
+    let messages = testkit::real::spam_assassin(3, 1200);
     let mut pair = Pair::with(&mail::dated(messages.clone()));
     let (mut same, mut lenient, mut different) = (0, 0, Vec::new());
     for uid in 1..=messages.len() {

