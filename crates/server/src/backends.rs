@@ -89,6 +89,10 @@ fn open(
     let progress = Progress::new();
     let options = storage_sled::Options {
         cache_bytes: settings.cache_bytes,
+        segment_bytes: settings.log_segment_bytes,
+        checkpoint_bytes: settings.checkpoint_bytes,
+        export_every: settings.export_bytes,
+        boot_id: boot_id(),
         observer: Arc::new(Observer(metrics.clone())),
         ..storage_sled::Options::default()
     };
@@ -109,6 +113,14 @@ fn open(
     })
     .map_err(failed)?;
     Ok((meta, packs))
+}
+
+/// The power-cut tests pretend that the machine was started anew: what they add to the kernel's boot
+/// id makes one boot look like several, never several like one.
+fn boot_id() -> Option<String> {
+    let more = std::env::var("GATEPOST_BOOT").ok()?;
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(format!("{} {more}", id.trim()))
 }
 
 fn meta_dir(dir: &Path) -> PathBuf {
