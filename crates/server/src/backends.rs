@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::metered::{MeteredBlobs, MeteredMeta};
+use crate::metered::{MeteredBlobs, MeteredMeta, Troubles};
 use crate::progress::Progress;
 use blob_packs::PackStore;
 use net::Metrics;
@@ -17,6 +17,7 @@ pub(crate) struct Backends {
     pub(crate) meta: Arc<SledStore>,
     pub(crate) packs: Arc<PackStore>,
     metrics: Arc<Metrics>,
+    troubles: Troubles,
 }
 
 impl Backends {
@@ -37,18 +38,26 @@ impl Backends {
             meta,
             packs,
             metrics,
+            troubles: Troubles::new(),
         })
     }
 
     /// The engine over them.
     pub(crate) async fn engine(&self, options: mail::Options) -> Result<mail::Mail, Failure> {
-        let meta: Arc<dyn MetaStore> = Arc::new(MeteredMeta::new(self.meta.clone(), &self.metrics));
-        let blobs: Arc<dyn BlobStore> =
-            Arc::new(MeteredBlobs::new(self.packs.clone(), &self.metrics));
+        let meta: Arc<dyn MetaStore> = Arc::new(MeteredMeta::new(
+            self.meta.clone(),
+            &self.metrics,
+            &self.troubles,
+        ));
+        let blobs: Arc<dyn BlobStore> = Arc::new(MeteredBlobs::new(
+            self.packs.clone(),
+            &self.metrics,
+            &self.troubles,
+        ));
         Ok(mail::Mail::open(meta, blobs, options).await?)
     }
 
-    /// `Ok` while both halves take writes; otherwise the reason.
+    /// `Ok` while both halves take writes and do what they are asked for; otherwise the reason.
     pub(crate) fn health(&self) -> Result<(), String> {
         for (part, health) in [
             ("index", self.meta.health()),
@@ -58,7 +67,7 @@ impl Backends {
                 return Err(format!("{part} is read-only: {reason}"));
             }
         }
-        Ok(())
+        self.troubles.now().map_or(Ok(()), Err)
     }
 
     /// Gives back the space of what nobody links to any more.

@@ -182,3 +182,94 @@ fn tear(content: &mut Content, offset: u64, bytes: &[u8], chance: &mut Chance) -
     }
     end
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::disk::faults::{Fault, Faults};
+    use crate::disk::volume::Kind;
+
+    fn file(volume: &mut Volume, name: &str) -> Ino {
+        let made = volume.add(ROOT, OsStr::new(name), Kind::File, 0o600);
+        made.expect("a new name")
+    }
+
+    fn read(volume: &Volume, name: &str) -> Option<Vec<u8>> {
+        let ino = volume.find(ROOT, OsStr::new(name)).ok()?;
+        volume.read(ino, 0, 100_000).ok()
+    }
+
+    /// Many cuts of one volume, each as likely as in a torture.
+    fn cuts(volume: &Volume) -> impl Iterator<Item = Volume> {
+        let mut chance = Chance::new(1);
+        (0..500).map(move |_| Survival::choose(volume, &mut chance).cut(volume, &mut chance))
+    }
+
+    #[test]
+    fn what_was_synced_is_there_and_what_was_not_may_be() {
+        let mut volume = Volume::new();
+        let kept = file(&mut volume, "kept");
+        let unnamed = file(&mut volume, "unnamed");
+        volume.write(kept, 0, &[1; 3000]).expect("a write");
+        volume.sync(kept).expect("a sync");
+        volume.sync_dir(ROOT).expect("a sync");
+        volume.write(kept, 3000, &[2; 3000]).expect("a write");
+        volume.remove(ROOT, OsStr::new("unnamed")).expect("a name");
+        let late = file(&mut volume, "late");
+        volume.write(late, 0, b"synced").expect("a write");
+        volume.sync(late).expect("a sync");
+        assert_ne!(unnamed, late);
+        let (mut sizes, mut removed, mut named) = ([false; 3], [false; 2], [false; 2]);
+        for left in cuts(&volume) {
+            let bytes = read(&left, "kept").expect("a synced name");
+            assert_eq!(bytes[..3000], [1; 3000]);
+            let size = match bytes.len() {
+                3000 => 0,
+                6000 => 1,
+                _ => 2,
+            };
+            sizes[size] = true;
+            removed[usize::from(read(&left, "unnamed").is_none())] = true;
+            let late = read(&left, "late");
+            named[usize::from(late.is_some())] = true;
+            assert!(late.is_none_or(|bytes| bytes == b"synced"));
+        }
+        assert_eq!((sizes, removed, named), ([true; 3], [true; 2], [true; 2]));
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_the_old_one_or_the_new_one() {
+        let mut volume = Volume::new();
+        let old = file(&mut volume, "name");
+        volume.write(old, 0, b"old").expect("a write");
+        volume.sync(old).expect("a sync");
+        volume.sync_dir(ROOT).expect("a sync");
+        let new = file(&mut volume, "name.tmp");
+        volume.write(new, 0, b"new").expect("a write");
+        volume.sync(new).expect("a sync");
+        let (from, to) = (OsStr::new("name.tmp"), OsStr::new("name"));
+        volume.rename(ROOT, from, ROOT, to).expect("a rename");
+        let found: Vec<_> = cuts(&volume).filter_map(|left| read(&left, "name")).collect();
+        assert_eq!(found.len(), 500);
+        assert!(found.iter().all(|bytes| bytes == b"old" || bytes == b"new"));
+        assert!(found.iter().any(|bytes| bytes == b"old"));
+        volume.sync_dir(ROOT).expect("a sync");
+        assert!(cuts(&volume).all(|left| read(&left, "name").expect("a name") == b"new"));
+    }
+
+    #[test]
+    fn a_sync_after_one_that_failed_does_not_bring_anything_back() {
+        let mut volume = Volume::new();
+        let ino = file(&mut volume, "name");
+        volume.sync_dir(ROOT).expect("a sync");
+        volume.write(ino, 0, b"lost").expect("a write");
+        volume.faults.sync = Some(Fault::Broken);
+        assert_eq!(volume.sync(ino), Err(Fault::Broken));
+        volume.faults = Faults::default();
+        volume.sync(ino).expect("a sync");
+        assert_eq!(read(&volume, "name").expect("a name"), b"lost");
+        assert!(cuts(&volume).all(|left| read(&left, "name").expect("a name").is_empty()));
+    }
+}

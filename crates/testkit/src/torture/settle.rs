@@ -191,7 +191,7 @@ impl Knowledge {
         let mut imap = ImapClient::login(server.imap(), BOB.0, PASSWORD);
         let names = |told: Vec<crate::Response>| -> Vec<String> {
             let names = told.into_iter().filter_map(|line| {
-                let name = line.text.rsplit(' ').next()?.to_owned();
+                let name = line.text.rsplit(' ').next()?.trim_matches('"').to_owned();
                 name.starts_with(FOLDERS).then_some(name)
             });
             names.collect()
