@@ -92,7 +92,7 @@ fn open(
     settings: &crate::config::Storage,
     metrics: &Arc<Metrics>,
 ) -> Result<Opened, Failure> {
-    std::fs::create_dir_all(dir)
+    make_dir(dir)
         .map_err(|error| Failure::refused(format!("cannot make {}: {error}", dir.display())))?;
     let failed = |error: StorageError| refusal(dir, error);
     let progress = Progress::new();
@@ -122,6 +122,23 @@ fn open(
     })
     .map_err(failed)?;
     Ok((meta, packs))
+}
+
+/// Makes a directory and those above it, durably: a power cut must not take back the name of the
+/// one that holds all mail.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let is_new = !dir.is_dir();
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    if is_new {
+        above.map_or(Ok(()), make_dir)?;
+        std::fs::create_dir_all(dir)?;
+    }
+    let above = above.unwrap_or(Path::new("."));
+    match std::fs::File::open(above).and_then(|above| above.sync_all()) {
+        // Who made it may be somebody else, in a directory that is not ours to read.
+        Err(error) if is_new => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The power-cut tests pretend that the machine was started anew: what they add to the kernel's boot

@@ -69,7 +69,10 @@ mod tests {
         trouble.hear::<()>(&Err(StorageError::conflict("somebody was faster")));
         assert_eq!(trouble.now(), None);
         trouble.hear::<()>(&Err(StorageError::unavailable("the disk is full")));
-        assert_eq!(trouble.now().as_deref(), Some("writing fails: the disk is full"));
+        assert_eq!(
+            trouble.now().as_deref(),
+            Some("writing fails: the disk is full")
+        );
         trouble.hear(&Ok(()));
         assert_eq!(trouble.now(), None);
     }

@@ -60,14 +60,20 @@ impl Place {
 
     fn message(&mut self, size: usize) -> Vec<u8> {
         let text = self.chance.base64(size);
-        let lines: Vec<&str> = text.as_bytes().chunks(76).map(|l| std::str::from_utf8(l).unwrap()).collect();
+        let lines: Vec<&str> = text
+            .as_bytes()
+            .chunks(76)
+            .map(|l| std::str::from_utf8(l).unwrap())
+            .collect();
         format!("Subject: m\r\n\r\n{}\r\n", lines.join("\r\n")).into_bytes()
     }
 
     /// Delivers to carol; the answer.
     fn deliver(&mut self, size: usize) -> String {
         let message = self.message(size);
-        let answer = LmtpClient::connect(self.server.lmtp()).deliver(&["carol"], &message).remove(0);
+        let answer = LmtpClient::connect(self.server.lmtp())
+            .deliver(&["carol"], &message)
+            .remove(0);
         if answer.starts_with("250") {
             self.carol.insert(hash(&delivered("carol", &message)));
         }
@@ -98,14 +104,20 @@ impl Place {
     }
 
     fn command(&self, line: &str) -> String {
-        ImapClient::login(self.server.imap(), "alice", PASSWORD).command(line).1
+        ImapClient::login(self.server.imap(), "alice", PASSWORD)
+            .command(line)
+            .1
     }
 
     /// The body of `/health/ready`; `ready` is the only one that comes with 200.
     fn health(&self) -> String {
         let page = http(self.server.http(), "/health/ready");
         let (head, body) = page.split_once("\r\n\r\n").unwrap();
-        assert_eq!(head.starts_with("HTTP/1.1 200"), body.trim() == "ready", "{page}");
+        assert_eq!(
+            head.starts_with("HTTP/1.1 200"),
+            body.trim() == "ready",
+            "{page}"
+        );
         body.trim().to_owned()
     }
 
@@ -122,7 +134,10 @@ impl Place {
     /// Every door refuses to write, for now, and reading goes on.
     fn assert_refused(&mut self) {
         let lmtp = self.deliver(2_000);
-        assert!(lmtp.starts_with("451 4.") || lmtp.starts_with("452 4."), "{lmtp}");
+        assert!(
+            lmtp.starts_with("451 4.") || lmtp.starts_with("452 4."),
+            "{lmtp}"
+        );
         let append = self.append(2_000);
         assert!(append.starts_with("NO [UNAVAILABLE]"), "{append}");
         let create = self.command("CREATE New");
@@ -130,7 +145,9 @@ impl Place {
         let quit = self.delete().unwrap_err();
         assert!(quit.starts_with("-ERR [SYS/TEMP]"), "{quit}");
         assert_eq!(
-            ImapClient::login(self.server.imap(), "alice", PASSWORD).bodies("INBOX").len(),
+            ImapClient::login(self.server.imap(), "alice", PASSWORD)
+                .bodies("INBOX")
+                .len(),
             self.alice.len()
         );
     }
@@ -151,19 +168,40 @@ impl Place {
         self.server.start_again();
         self.assert_all_there();
         self.assert_serves();
-        for _ in 0..3 {
-            self.boots += 1;
-            let name = format!("disk{}", self.boots);
-            let (cut, how) = self.disk.cut(&self.shelf.dir().join(name), &mut self.chance).unwrap();
+        for round in 0..3 {
+            let place = self.shelf.dir().join(format!("cut{round}"));
+            let (cut, how) = self.disk.cut(&place, &mut self.chance).unwrap();
             println!("cut: {how}");
-            self.server.kill();
-            self.disk = cut;
-            self.server.set_data_dir(self.disk.dir().join("data"));
-            self.server.set_environment("GATEPOST_BOOT", &self.boots.to_string());
-            self.server.start_again();
-            self.assert_all_there();
+            self.start_on(cut);
             self.assert_serves();
         }
+    }
+
+    /// The machine is started again with this disk; nothing is missing.
+    fn start_on(&mut self, cut: FuseDisk) {
+        self.server.kill();
+        self.disk = cut;
+        self.boots += 1;
+        self.server.set_data_dir(self.disk.dir().join("data"));
+        self.server
+            .set_environment("GATEPOST_BOOT", &self.boots.to_string());
+        self.server.start_again();
+        self.assert_all_there();
+    }
+}
+
+/// The name of the data directory was lost by a cut before anything else had made it durable.
+#[test]
+fn from_the_first_message_on_what_was_synced_is_enough() {
+    let Some(mut place) = Place::new() else {
+        return;
+    };
+    for round in 0..3 {
+        let cut = place
+            .disk
+            .strict_cut(&place.shelf.dir().join(format!("strict{round}")));
+        place.start_on(cut.unwrap());
+        place.assert_serves();
     }
 }
 
@@ -173,14 +211,20 @@ fn a_full_disk_refuses_for_now_and_serves_again_when_it_has_space() {
         return;
     };
     let space = Some(place.disk.used() + (6 << 20));
-    place.disk.set_faults(Faults { space, ..Faults::default() });
+    place.disk.set_faults(Faults {
+        space,
+        ..Faults::default()
+    });
     let refused = loop {
         let answer = place.deliver(900_000);
         if !answer.starts_with("250") {
             break answer;
         }
     };
-    assert!(refused.starts_with("451 4.") || refused.starts_with("452 4."), "{refused}");
+    assert!(
+        refused.starts_with("451 4.") || refused.starts_with("452 4."),
+        "{refused}"
+    );
     let append = place.append(900_000);
     assert!(append.starts_with("NO [UNAVAILABLE]"), "{append}");
     let health = place.health();
@@ -199,7 +243,10 @@ fn a_disk_that_cannot_be_written_is_read_only_until_the_next_start() {
         return;
     };
     let write = Some(Fault::Broken);
-    place.disk.set_faults(Faults { write, ..Faults::default() });
+    place.disk.set_faults(Faults {
+        write,
+        ..Faults::default()
+    });
     place.assert_refused();
     let health = place.health();
     assert!(health.contains("index is read-only"), "{health}");
@@ -215,7 +262,10 @@ fn mail_is_stored_again_once_the_disk_can_be_written() {
         return;
     };
     let write = Some(Fault::Broken);
-    place.disk.set_faults(Faults { write, ..Faults::default() });
+    place.disk.set_faults(Faults {
+        write,
+        ..Faults::default()
+    });
     // It never comes to the commit log: that is only written once the message is stored.
     let lmtp = place.deliver(2_000);
     assert!(lmtp.starts_with("451 4."), "{lmtp}");
@@ -233,12 +283,18 @@ fn after_a_sync_that_failed_nothing_is_written_until_the_next_start() {
         return;
     };
     let sync = Some(Fault::Broken);
-    place.disk.set_faults(Faults { sync, ..Faults::default() });
+    place.disk.set_faults(Faults {
+        sync,
+        ..Faults::default()
+    });
     place.assert_refused();
     place.disk.set_faults(Faults::default());
     place.assert_refused();
     let health = place.health();
-    assert!(health.contains("read-only") && health.contains("fdatasync"), "{health}");
+    assert!(
+        health.contains("read-only") && health.contains("fdatasync"),
+        "{health}"
+    );
     place.server.kill();
     place.server.start_again();
     // What was refused may have happened all the same: it was on its way to the disk.
@@ -274,7 +330,10 @@ fn messages_that_cannot_be_read_now_can_be_read_later() {
     place.server.kill();
     place.server.start_again();
     let read = Some(Fault::Broken);
-    place.disk.set_faults(Faults { read, ..Faults::default() });
+    place.disk.set_faults(Faults {
+        read,
+        ..Faults::default()
+    });
     let mut imap = ImapClient::login(place.server.imap(), "alice", PASSWORD);
     imap.ok("EXAMINE INBOX");
     let (_, answer) = imap.command("UID FETCH 1:* (BODY.PEEK[])");
@@ -294,7 +353,9 @@ fn messages_that_cannot_be_read_now_can_be_read_later() {
 fn without_file_descriptors_open_sessions_go_on_and_new_ones_wait() {
     const FILES: usize = 100;
     let settings = Settings {
-        wrapper: ["prlimit", &format!("--nofile={FILES}")].map(str::to_owned).to_vec(),
+        wrapper: ["prlimit", &format!("--nofile={FILES}")]
+            .map(str::to_owned)
+            .to_vec(),
         ..Settings::default()
     };
     let mut server = Server::with(BINARY, settings);

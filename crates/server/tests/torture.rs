@@ -17,7 +17,10 @@ fn disks() -> bool {
     let Some(reason) = testkit::disk::unavailable() else {
         return true;
     };
-    assert!(std::env::var_os("CI").is_none(), "no power was cut: {reason}");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "no power was cut: {reason}"
+    );
     eprintln!("!!! NOT TESTED: no power was cut, since {reason} !!!");
     false
 }
@@ -67,7 +70,11 @@ fn as_long_as_wanted() {
     let minutes = number("TORTURE_MINUTES").unwrap_or(1);
     let seed = number("TORTURE_SEED").unwrap_or(SEED);
     let only = std::env::var("TORTURE_ONLY").unwrap_or_default();
-    let ends = [("block", End::BlockCut), ("fuse", End::FuseCut), ("kill", End::Kill)];
+    let ends = [
+        ("block", End::BlockCut),
+        ("fuse", End::FuseCut),
+        ("kill", End::Kill),
+    ];
     let ends: Vec<_> = ends
         .into_iter()
         .filter(|(name, _)| only.is_empty() || only == *name)
@@ -92,6 +99,10 @@ fn as_long_as_wanted() {
         let (messages, wrong) = (tally.acknowledged, tally.wrong.len());
         println!("| {end:?} | {ends} | {starts} | {messages} | {wrong} |");
     }
-    let wrong: Vec<&str> = all.iter().flat_map(|(_, tally)| &tally.wrong).map(String::as_str).collect();
+    let wrong: Vec<&str> = all
+        .iter()
+        .flat_map(|(_, tally)| &tally.wrong)
+        .map(String::as_str)
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

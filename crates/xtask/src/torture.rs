@@ -32,7 +32,13 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
     if release {
         test.arg("--release");
     }
-    test.args(["--", "--ignored", "--exact", "--nocapture", "as_long_as_wanted"]);
+    test.args([
+        "--",
+        "--ignored",
+        "--exact",
+        "--nocapture",
+        "as_long_as_wanted",
+    ]);
     test.env("TORTURE_MINUTES", minutes.to_string());
     test.env("TORTURE_SEED", seed.to_string());
     test.env("TORTURE_ONLY", only);

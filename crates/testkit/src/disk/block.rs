@@ -66,7 +66,10 @@ impl Works {
         let options = ["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
         let options = options.map(OsStr::new);
         let template = works.template();
-        run("mkfs.ext4", &[&options[..], &[template.as_os_str()]].concat())?;
+        run(
+            "mkfs.ext4",
+            &[&options[..], &[template.as_os_str()]].concat(),
+        )?;
         Ok(works)
     }
 

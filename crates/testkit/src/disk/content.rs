@@ -27,7 +27,10 @@ impl Content {
         while !bytes.is_empty() {
             let (page, at) = (offset / PAGE as u64, (offset % PAGE as u64) as usize);
             let count = bytes.len().min(PAGE - at);
-            let page = self.pages.entry(page).or_insert_with(|| Arc::new([0; PAGE]));
+            let page = self
+                .pages
+                .entry(page)
+                .or_insert_with(|| Arc::new([0; PAGE]));
             Arc::make_mut(page)[at..at + count].copy_from_slice(&bytes[..count]);
             bytes = &bytes[count..];
             offset += count as u64;

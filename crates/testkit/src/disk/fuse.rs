@@ -81,6 +81,15 @@ impl FuseDisk {
         Ok((Self::mount(left, dir)?, how))
     }
 
+    /// The same, with nothing left but what was synced.
+    ///
+    /// # Errors
+    /// When the other one cannot be mounted.
+    pub fn strict_cut(&self, dir: &Path) -> io::Result<Self> {
+        let left = Survival::STRICT.cut(&lock(&self.volume), &mut Chance::new(0));
+        Self::mount(left, dir)
+    }
+
     /// From now on these calls fail.
     pub fn set_faults(&self, faults: Faults) {
         let files = {
@@ -444,14 +453,7 @@ impl Filesystem for Door {
         reply.ok();
     }
 
-    fn releasedir(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        fh: FileHandle,
-        _: OpenFlags,
-        reply: ReplyEmpty,
-    ) {
+    fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         self.volume().end_listing(fh.0);
         reply.ok();
     }
@@ -462,7 +464,16 @@ impl Filesystem for Door {
         let blocks = |bytes: u64| bytes / u64::from(BLOCK);
         let free = blocks(space.saturating_sub(volume.used()));
         drop(volume);
-        reply.statfs(blocks(space), free, free, 1 << 20, 1 << 20, BLOCK, 255, BLOCK);
+        reply.statfs(
+            blocks(space),
+            free,
+            free,
+            1 << 20,
+            1 << 20,
+            BLOCK,
+            255,
+            BLOCK,
+        );
     }
 
     fn fallocate(

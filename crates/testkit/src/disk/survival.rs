@@ -65,6 +65,14 @@ pub(super) struct Survival {
 }
 
 impl Survival {
+    /// Only what was synced.
+    pub(super) const STRICT: Self = Self {
+        data: Keep::None,
+        names: Keep::None,
+        torn: false,
+        growth: Growth::Natural,
+    };
+
     pub(super) fn choose(volume: &Volume, chance: &mut Chance) -> Self {
         let data = volume.inodes.values().flat_map(|inode| &inode.pending);
         let whens = data.map(|(when, _)| *when);
@@ -111,7 +119,10 @@ impl Survival {
             if kept.contains_key(&ino) {
                 continue;
             }
-            kept.insert(ino, Volume::settled(inode, self.content(volume, inode, chance)));
+            kept.insert(
+                ino,
+                Volume::settled(inode, self.content(volume, inode, chance)),
+            );
             if let Some(names) = names.remove(&ino) {
                 ahead.extend(names.values().copied());
                 left.insert(ino, names);
@@ -251,7 +262,9 @@ mod tests {
         volume.sync(new).expect("a sync");
         let (from, to) = (OsStr::new("name.tmp"), OsStr::new("name"));
         volume.rename(ROOT, from, ROOT, to).expect("a rename");
-        let found: Vec<_> = cuts(&volume).filter_map(|left| read(&left, "name")).collect();
+        let found: Vec<_> = cuts(&volume)
+            .filter_map(|left| read(&left, "name"))
+            .collect();
         assert_eq!(found.len(), 500);
         assert!(found.iter().all(|bytes| bytes == b"old" || bytes == b"new"));
         assert!(found.iter().any(|bytes| bytes == b"old"));

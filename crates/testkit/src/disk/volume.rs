@@ -225,7 +225,11 @@ impl Volume {
 
     /// Lets go of what nobody can reach any more.
     fn tidy(&mut self, ino: Ino) {
-        let named = |names: &Names| names.values().any(|names| names.values().any(|n| *n == ino));
+        let named = |names: &Names| {
+            names
+                .values()
+                .any(|names| names.values().any(|n| *n == ino))
+        };
         let idle = self
             .inodes
             .get(&ino)
@@ -248,7 +252,13 @@ impl Volume {
         self.pending.push((when, naming));
     }
 
-    pub(super) fn add(&mut self, dir: Ino, name: &OsStr, kind: Kind, mode: u16) -> Result<Ino, Fault> {
+    pub(super) fn add(
+        &mut self,
+        dir: Ino,
+        name: &OsStr,
+        kind: Kind,
+        mode: u16,
+    ) -> Result<Ino, Fault> {
         self.faults.naming()?;
         match self.find(dir, name) {
             Ok(_) => return Err(Fault::Exists),
@@ -368,7 +378,9 @@ impl Volume {
     pub(super) fn list(&mut self, dir: Ino) -> Result<u64, Fault> {
         let names = self.live.get(&dir).ok_or(Fault::NotDirectory)?;
         let kind = |ino: &Ino| self.inodes.get(ino).map_or(Kind::File, |inode| inode.kind);
-        let rows = names.iter().map(|(name, ino)| (name.clone(), *ino, kind(ino)));
+        let rows = names
+            .iter()
+            .map(|(name, ino)| (name.clone(), *ino, kind(ino)));
         let rows = rows.collect();
         self.changes += 1;
         self.listings.insert(self.changes, rows);

@@ -141,7 +141,9 @@ impl Wishes {
         let known = self.known(cut);
         let base = known.is_none().then_some(self.base);
         let rest = &self.recent[known.unwrap_or(0)..];
-        base.into_iter().chain(rest.iter().map(|(on, _)| *on)).collect()
+        base.into_iter()
+            .chain(rest.iter().map(|(on, _)| *on))
+            .collect()
     }
 
     /// The newest wish that must be on the disk at this moment.
@@ -254,7 +256,10 @@ impl Knowledge {
         };
         let sure = effects.iter().all(|effect| {
             let state = self.books.get(&effect.book);
-            before(state.and_then(|book| book.messages.get(&effect.hash)), effect.comes)
+            before(
+                state.and_then(|book| book.messages.get(&effect.hash)),
+                effect.comes,
+            )
         });
         for effect in effects {
             let state = match (sure, effect.comes) {
@@ -286,14 +291,19 @@ impl Knowledge {
         book.latest.insert(hash, uid);
         let known = *book.uids.entry((validity, uid)).or_insert(hash);
         if known != hash {
-            self.wrong.push(format!("{key:?}: UID {uid} was given to {known} and to {hash}"));
+            self.wrong.push(format!(
+                "{key:?}: UID {uid} was given to {known} and to {hash}"
+            ));
         }
     }
 
     pub(super) fn version(&mut self, key: Key, uid: u32, modseq: u64, flags: &str) {
         let book = self.book(key);
         book.announced = book.announced.max(modseq);
-        let known = book.versions.entry((uid, modseq)).or_insert_with(|| flags.to_owned());
+        let known = book
+            .versions
+            .entry((uid, modseq))
+            .or_insert_with(|| flags.to_owned());
         if known != flags {
             let what = format!("{key:?}: UID {uid} at MODSEQ {modseq} was {known} and is {flags}");
             self.wrong.push(what);
@@ -304,7 +314,8 @@ impl Knowledge {
         let known = self.uidls.entry(user).or_default();
         let first = *known.entry(uidl.to_owned()).or_insert(hash);
         if first != hash {
-            self.wrong.push(format!("{user}: UIDL {uidl} was {first} and is {hash}"));
+            self.wrong
+                .push(format!("{user}: UIDL {uidl} was {first} and is {hash}"));
         }
     }
 
@@ -399,7 +410,9 @@ impl Ledger {
     pub(super) fn count(&self, key: Key) -> usize {
         let inner = self.lock();
         let messages = inner.now.books.get(&key).map(|book| book.messages.values());
-        messages.map_or(0, |states| states.filter(|state| **state == State::Here).count())
+        messages.map_or(0, |states| {
+            states.filter(|state| **state == State::Here).count()
+        })
     }
 
     pub(super) fn is_there(&self, key: Key, hash: Hash) -> bool {
@@ -450,9 +463,8 @@ impl Inner {
             return Vec::new();
         };
         let here = book.messages.iter();
-        let here = here.filter(|(hash, state)| {
-            **state == State::Here && !self.held.contains(*hash)
-        });
+        let here =
+            here.filter(|(hash, state)| **state == State::Here && !self.held.contains(*hash));
         let uid = |(hash, _): (&Hash, _)| Some((*book.latest.get(hash)?, *hash));
         let mut rows: Vec<_> = here.filter_map(uid).collect();
         rows.sort_unstable_by_key(|(uid, _)| *uid);

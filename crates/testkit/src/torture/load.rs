@@ -206,7 +206,13 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn expunge_from(&mut self, imap: &mut ImapClient, book: Key, least: usize, most: usize) -> bool {
+    fn expunge_from(
+        &mut self,
+        imap: &mut ImapClient,
+        book: Key,
+        least: usize,
+        most: usize,
+    ) -> bool {
         let few = self.few(most);
         let Some((command, rows)) = self.ledger.take(book, least, few, |h| vec![goes(book, h)])
         else {
@@ -276,7 +282,9 @@ impl<'a> Client<'a> {
                 }
             };
             imap.ok("NOOP");
-            let taken = self.ledger.take(WORK, 0, choose, |hash| vec![comes(COPIES, hash)]);
+            let taken = self
+                .ledger
+                .take(WORK, 0, choose, |hash| vec![comes(COPIES, hash)]);
             let Some((command, rows)) = taken.filter(|(_, rows)| !rows.is_empty()) else {
                 continue;
             };
@@ -297,7 +305,10 @@ impl<'a> Client<'a> {
         let words: Vec<&str> = words.split(' ').collect();
         let validity = words[0].parse().expect("a UIDVALIDITY");
         let (old, new) = (uids(words[1]), uids(words[2]));
-        assert!(old.len() == rows.len() && new.len() == rows.len(), "{line}: {said:?}");
+        assert!(
+            old.len() == rows.len() && new.len() == rows.len(),
+            "{line}: {said:?}"
+        );
         for (old, new) in old.into_iter().zip(new) {
             let row = rows.iter().find(|(uid, _)| *uid == old);
             let (_, hash) = row.unwrap_or_else(|| panic!("{line}: {said:?}"));
@@ -310,13 +321,18 @@ impl<'a> Client<'a> {
         loop {
             let mut pop3 = Pop3Client::login(self.doors.pop3, "carol", PASSWORD);
             let rows = pop3.rows("UIDL");
-            let (most, share) = if rows.len() > ENOUGH / 2 { (20, 90) } else { (8, 50) };
+            let (most, share) = if rows.len() > ENOUGH / 2 {
+                (20, 90)
+            } else {
+                (8, 50)
+            };
             let mut effects = Vec::new();
             for row in rows.iter().take(most) {
                 let (number, uidl) = row.split_once(' ').expect("UIDL: number and id");
                 let hash = blake3::hash(&pop3.retr(number.parse().expect("a number")));
                 self.ledger.write(Event::Seen(CAROL, hash));
-                self.ledger.write(Event::Uidl("carol", uidl.to_owned(), hash));
+                self.ledger
+                    .write(Event::Uidl("carol", uidl.to_owned(), hash));
                 if self.chance.below(100) < share {
                     pop3.ok(&format!("DELE {number}"));
                     effects.push(goes(CAROL, hash));
@@ -373,11 +389,13 @@ impl<'a> Client<'a> {
     fn append_to(&mut self, imap: &mut ImapClient, folder: String) {
         let message = message(&mut self.chance);
         let hash = blake3::hash(&message);
-        self.ledger.write(Event::Growing(Growth::Append(folder.clone(), hash)));
+        self.ledger
+            .write(Event::Growing(Growth::Append(folder.clone(), hash)));
         let answer = imap.append(&folder, "", &message);
         let (validity, uid) = append_uid(&answer);
         self.ledger.write(Event::Grown);
-        self.ledger.write(Event::InFolder(folder, validity, uid, hash));
+        self.ledger
+            .write(Event::InFolder(folder, validity, uid, hash));
         self.tell();
     }
 
@@ -397,7 +415,10 @@ impl<'a> Client<'a> {
         }
         let command = self.ledger.send(&effects);
         // No mail that has come since is told of between these two.
-        imap.ok(&format!("STORE 1:{} +FLAGS.SILENT (\\Deleted)", effects.len()));
+        imap.ok(&format!(
+            "STORE 1:{} +FLAGS.SILENT (\\Deleted)",
+            effects.len()
+        ));
         imap.ok("CLOSE");
         self.done(command);
     }

@@ -124,7 +124,9 @@ impl Rig {
             }));
             if lived.is_err() {
                 let told = panics();
-                tally.wrong.push(format!("{:?} seed {seed}: {told:?}", self.end));
+                tally
+                    .wrong
+                    .push(format!("{:?} seed {seed}: {told:?}", self.end));
             }
         }
         tally
@@ -308,7 +310,8 @@ impl<'a> Life<'a> {
         self.server.set_data_dir(disk.data_dir());
         self.disk = disk;
         self.boots += 1;
-        self.server.set_environment("GATEPOST_BOOT", &self.boots.to_string());
+        self.server
+            .set_environment("GATEPOST_BOOT", &self.boots.to_string());
     }
 
     fn judge(&mut self, cut: Instant) -> Vec<String> {
@@ -343,7 +346,11 @@ impl<'a> Life<'a> {
             std::fs::copy(self.server.config(), home.join("gatepost.toml"))?;
             self.disk.dump(&home.join("disk"))
         });
-        let shown: Vec<String> = wrong.iter().take(8).map(|w| w.chars().take(600).collect()).collect();
+        let shown: Vec<String> = wrong
+            .iter()
+            .take(8)
+            .map(|w| w.chars().take(600).collect())
+            .collect();
         format!(
             "{end:?}, life of seed {seed}, round {round}, {}; kept ({kept:?}) in {}:\n  {}",
             self.how,
@@ -362,9 +369,14 @@ fn collect_panics() {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let thread = std::thread::current();
-            let client = thread.name().is_some_and(|name| name.starts_with("client "));
+            let client = thread
+                .name()
+                .is_some_and(|name| name.starts_with("client "));
             let said = format!("{}: {panic}", thread.name().unwrap_or_default());
-            PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+            PANICS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(said);
             if !client {
                 hook(panic);
             }

@@ -97,18 +97,24 @@ impl Knowledge {
     fn outcomes(&mut self, present: &HashMap<Key, HashSet<Hash>>, wrong: &mut Wrong) {
         for effects in std::mem::take(&mut self.flights).into_values() {
             let done = |effect: &&super::ledger::Effect| {
-                let there = present.get(&effect.book).is_some_and(|p| p.contains(&effect.hash));
+                let there = present
+                    .get(&effect.book)
+                    .is_some_and(|p| p.contains(&effect.hash));
                 there == effect.comes
             };
             let count = effects.iter().filter(done).count();
             if count != 0 && count != effects.len() {
                 let all = effects.len();
-                wrong.push(format!("of one command {count} of {all} effects were done: {effects:?}"));
+                wrong.push(format!(
+                    "of one command {count} of {all} effects were done: {effects:?}"
+                ));
             }
         }
         for (key, book) in &mut self.books {
             for (hash, state) in &mut book.messages {
-                let there = present.get(key).is_some_and(|present| present.contains(hash));
+                let there = present
+                    .get(key)
+                    .is_some_and(|present| present.contains(hash));
                 *state = if there { State::Here } else { State::Gone };
             }
         }
@@ -129,7 +135,10 @@ impl Knowledge {
         if *highest == 0 {
             return;
         }
-        let told = imap.ok(&format!("SELECT {} (QRESYNC ({validity} {highest}))", WORK.1));
+        let told = imap.ok(&format!(
+            "SELECT {} (QRESYNC ({validity} {highest}))",
+            WORK.1
+        ));
         let mut rows = rows.clone();
         for response in &told {
             for uid in vanished(response).unwrap_or_default() {
@@ -147,9 +156,18 @@ impl Knowledge {
             let uids: BTreeSet<&u32> = rows.keys().chain(real.keys()).filter(differ).collect();
             let rows: Vec<String> = uids
                 .iter()
-                .map(|uid| format!("UID {uid}: cache {:?}, server {:?}", rows.get(uid), real.get(uid)))
+                .map(|uid| {
+                    format!(
+                        "UID {uid}: cache {:?}, server {:?}",
+                        rows.get(uid),
+                        real.get(uid)
+                    )
+                })
                 .collect();
-            wrong.push(format!("a cache of MODSEQ {highest} is led astray: {}", rows.join("; ")));
+            wrong.push(format!(
+                "a cache of MODSEQ {highest} is led astray: {}",
+                rows.join("; ")
+            ));
         }
     }
 
@@ -161,7 +179,11 @@ impl Knowledge {
             look.rows.iter().map(|row| row.hash).collect()
         });
         if rows.len() != imap.len() {
-            wrong.push(format!("POP3 has {} messages, IMAP {}", rows.len(), imap.len()));
+            wrong.push(format!(
+                "POP3 has {} messages, IMAP {}",
+                rows.len(),
+                imap.len()
+            ));
         }
         let before: HashMap<Hash, String> = self
             .uidls
@@ -238,7 +260,11 @@ impl Knowledge {
         let Some(first) = first.iter().find_map(row) else {
             return;
         };
-        let sign = if first.flags.contains("\\Draft") { '-' } else { '+' };
+        let sign = if first.flags.contains("\\Draft") {
+            '-'
+        } else {
+            '+'
+        };
         let told = imap.ok(&format!("UID STORE {} {sign}FLAGS (\\Draft)", first.uid));
         let told = told.iter().filter_map(row).find(|row| row.uid == first.uid);
         let Some(told) = told else {
@@ -248,7 +274,9 @@ impl Knowledge {
         let announced = self.book(WORK).announced;
         if told.modseq <= announced {
             let given = told.modseq;
-            wrong.push(format!("MODSEQ {given} is given although {announced} was told before"));
+            wrong.push(format!(
+                "MODSEQ {given} is given although {announced} was told before"
+            ));
         }
         self.version(WORK, told.uid, told.modseq, &told.flags);
     }
@@ -288,7 +316,12 @@ fn look(imap: &mut ImapClient, key: Key, wrong: &mut Wrong) -> Look {
         });
     }
     let count = rows.len() as u64;
-    let counted = [("MESSAGES", count), ("SIZE", size), ("UNSEEN", unseen), ("DELETED", deleted)];
+    let counted = [
+        ("MESSAGES", count),
+        ("SIZE", size),
+        ("UNSEEN", unseen),
+        ("DELETED", deleted),
+    ];
     for (name, counted) in counted {
         if number(name) != counted {
             wrong.push(format!("{key:?}: counted {name} {counted}, but {status}"));
@@ -296,7 +329,9 @@ fn look(imap: &mut ImapClient, key: Key, wrong: &mut Wrong) -> Look {
     }
     let last = rows.iter().map(|row| u64::from(row.uid)).max().unwrap_or(0);
     if number("UIDNEXT") <= last || number("HIGHESTMODSEQ") < highest {
-        wrong.push(format!("{key:?}: UID {last} and MODSEQ {highest} exist, but {status}"));
+        wrong.push(format!(
+            "{key:?}: UID {last} and MODSEQ {highest} exist, but {status}"
+        ));
     }
     Look {
         validity: number("UIDVALIDITY") as u32,

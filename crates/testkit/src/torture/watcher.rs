@@ -32,7 +32,9 @@ pub(super) fn row(response: &Response) -> Option<Row> {
     let uid = word(text, "UID ")?.parse().ok()?;
     let (_, flags) = text.split_once("FLAGS (")?;
     let (flags, _) = flags.split_once(')')?;
-    let flags = flags.split(' ').filter(|flag| !flag.is_empty() && *flag != "\\Recent");
+    let flags = flags
+        .split(' ')
+        .filter(|flag| !flag.is_empty() && *flag != "\\Recent");
     let mut flags: Vec<&str> = flags.collect();
     flags.sort_unstable();
     Some(Row {
@@ -58,7 +60,8 @@ pub(super) fn vanished(response: &Response) -> Option<Vec<u32>> {
 /// A number in a response code such as `[HIGHESTMODSEQ 7]`.
 pub(super) fn code(told: &[Response], name: &str) -> Option<u64> {
     let name = format!("[{name} ");
-    told.iter().find_map(|line| word(&line.text, &name)?.parse().ok())
+    told.iter()
+        .find_map(|line| word(&line.text, &name)?.parse().ok())
 }
 
 struct Watcher<'a, 'b> {
@@ -91,7 +94,12 @@ pub(super) fn watch(client: &Client<'_>) {
         watcher.hear(&told);
         while watcher.behind {
             watcher.behind = false;
-            let next = watcher.mirror.rows.keys().next_back().map_or(1, |uid| uid + 1);
+            let next = watcher
+                .mirror
+                .rows
+                .keys()
+                .next_back()
+                .map_or(1, |uid| uid + 1);
             let line = format!("UID FETCH {next}:* (UID FLAGS MODSEQ BODY.PEEK[])");
             let told = watcher.imap.ok(&line);
             watcher.hear(&told);
