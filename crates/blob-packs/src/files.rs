@@ -163,9 +163,9 @@ pub(crate) fn read_over(file: &File, offset: u64, buffer: &mut [u8]) -> io::Resu
     Ok(have)
 }
 
-/// Writes what lies in `range` of a file once more. After an fsync that failed the kernel takes what it
-/// could not write for written: programs still read it, no later fsync brings it to the disk. Only
-/// what is written again does.
+/// Writes what lies in `range` of a file once more. After an fsync that failed the kernel takes
+/// what it could not write for written: programs still read it, no later fsync brings it to the
+/// disk. Only what is written again does.
 pub(crate) fn write_anew(file: &File, range: Range<u64>) -> io::Result<()> {
     let mut at = range.start;
     while at < range.end {

@@ -141,8 +141,8 @@ fn make_dir(dir: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The power-cut tests pretend that the machine was started anew: what they add to the kernel's boot
-/// id makes one boot look like several, never several like one.
+/// The power-cut tests pretend that the machine was started anew: what they add to the kernel's
+/// boot id makes one boot look like several, never several like one.
 fn boot_id() -> Option<String> {
     let more = std::env::var("GATEPOST_BOOT").ok()?;
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

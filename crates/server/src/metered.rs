@@ -1,5 +1,5 @@
-//! Stores that time what they do, `gatepost_store_seconds{op,backend,result}`, and remember what they
-//! could not do.
+//! Stores that time what they do, `gatepost_store_seconds{op,backend,result}`, and remember what
+//! they could not do.
 
 use crate::trouble::Trouble;
 use async_trait::async_trait;

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use storage::StorageError;
 
-/// How long a failure counts that nothing followed: whoever keeps clients away from a server that is
-/// not ready must let it try again.
+/// How long a failure counts that nothing followed: whoever keeps clients away from a server that
+/// is not ready must let it try again.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// One kind of operation.

@@ -21,9 +21,9 @@ pub(crate) fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> 
     sync_dir(dir)
 }
 
-/// Writes what a file holds from `from` on once more. After an fsync that failed the kernel takes what
-/// it could not write for written: programs still read it, no later fsync brings it to the disk. Only
-/// what is written again does.
+/// Writes what a file holds from `from` on once more. After an fsync that failed the kernel takes
+/// what it could not write for written: programs still read it, no later fsync brings it to the
+/// disk. Only what is written again does.
 pub(crate) fn write_anew(file: &File, from: u64) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut at = from;

@@ -12,6 +12,7 @@ use crate::shell::{call, installed, workspace};
 const NEEDED: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("dovecot", "dovecot-core"),
+    ("faketime", "faketime"),
     ("fetchmail", "fetchmail"),
     ("getmail", "getmail6"),
     ("interimap", "interimap"),

@@ -51,6 +51,7 @@ pub struct Rig {
     disks: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Disk {
     Block(BlockDisk),
     Fuse(FuseDisk),
@@ -162,8 +163,10 @@ fn settings(chance: &mut Chance, data_dir: PathBuf) -> Settings {
     let pack = chance.pick(&[256 << 10, 2 << 20, 1 << 30]);
     let keep = chance.pick(&[0, 0, 7]);
     let grace = chance.pick(&[0, 0, 24]);
+    let policy = chance.pick(&["", "", "policy = \"trash\"\n"]);
     Settings {
         data_dir: Some(data_dir),
+        pop3: policy.to_owned(),
         extra: format!(
             "[storage]\nlog_segment_bytes = {log}\nexport_bytes = {export}\n\
              checkpoint_bytes = {checkpoint}\npack_bytes = {pack}\nsweep_seconds = 1\n\
@@ -208,6 +211,7 @@ impl<'a> Life<'a> {
                 self.end_in_start();
                 tally.in_starts += 1;
             }
+            self.perhaps_change_clock();
             let wrong = self.judge(cut);
             tally.acknowledged += self.known.acknowledged - before;
             if !wrong.is_empty() {
@@ -312,6 +316,21 @@ impl<'a> Life<'a> {
         self.boots += 1;
         self.server
             .set_environment("GATEPOST_BOOT", &self.boots.to_string());
+    }
+
+    /// Now and then the clock is wrong from the next start on, by up to a year either way.
+    fn perhaps_change_clock(&mut self) {
+        if self.chance.below(5) == 0 {
+            let offsets = ["-365d", "-1d", "-60s", "+0s", "+0s", "+365d"];
+            let preload = programs::faketime();
+            for (name, value) in [
+                ("LD_PRELOAD", preload.as_str()),
+                ("FAKETIME", self.chance.pick(&offsets)),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ] {
+                self.server.set_environment(name, value);
+            }
+        }
     }
 
     fn judge(&mut self, cut: Instant) -> Vec<String> {
