@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::programs;
+
 /// How long a start (recovery included) and a clean stop may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -124,6 +126,17 @@ impl Server {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
+    /// The time of day of the next start is this far from the true one, such as `-365d`; the
+    /// monotonic clock is not touched.
+    ///
+    /// # Panics
+    /// When libfaketime is not installed.
+    pub fn set_clock(&mut self, offset: &str) {
+        self.set_environment("LD_PRELOAD", &programs::faketime());
+        self.set_environment("FAKETIME", offset);
+        self.set_environment("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+
     /// Starts the process and does not wait until it is ready.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server is already running");
@@ -155,6 +168,16 @@ impl Server {
             // Already gone is as good as killed.
             let _ = child.kill();
             child.wait().expect("our own child");
+            if self.environment.contains_key("FAKETIME") {
+                // libfaketime leaves these when its process is killed.
+                let id = child.id();
+                for name in [
+                    format!("faketime_shm_{id}"),
+                    format!("sem.faketime_sem_{id}"),
+                ] {
+                    let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
+                }
+            }
         }
     }
 

@@ -27,8 +27,8 @@ cargo xtask fuzz [--seconds N] [TARGET...]
 cargo xtask bench [ARGS]          the workloads of the performance budget, beside Dovecot
                                   where it is installed; --help lists ARGS
 cargo xtask torture [--minutes N] [--seed S] [--only block|fuse|kill] [--release]
-                                  power cuts on two disks and kills of a busy server for N
-                                  minutes (10) from seed S (the clock); as root";
+                                  failing disks, then power cuts on two disks and kills of a busy
+                                  server for N minutes (10) from seed S (the clock); as root";
 
 /// A reason to stop: printed, and the process ends with `code`.
 struct Stop {

@@ -1,4 +1,5 @@
-//! `cargo xtask torture`: the long form of `crates/server/tests/torture.rs`.
+//! `cargo xtask torture`: the faults of `crates/server/tests/faults.rs`, then the long form of
+//! `crates/server/tests/torture.rs`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,10 +29,17 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
     }
     install::missing()?;
     // The test profile has debug assertions and overflow checks; --release is what ships.
-    let mut test = cargo(&["test", "--package", "server", "--test", "torture"]);
-    if release {
-        test.arg("--release");
+    let test = |name| {
+        let mut test = cargo(&["test", "--package", "server", "--test", name]);
+        if release {
+            test.arg("--release");
+        }
+        test
+    };
+    if only.is_empty() {
+        call(&mut test("faults"))?;
     }
+    let mut test = test("torture");
     test.args([
         "--",
         "--ignored",

@@ -58,7 +58,8 @@ impl Works {
         std::fs::create_dir_all(&dir)?;
         let options = ["-q", "-f", "-m", "reflink=1"].map(OsStr::new);
         run("mkfs.xfs", &[&options[..], &[image.as_os_str()]].concat())?;
-        let options = ["-o", "loop,noatime"].map(OsStr::new);
+        // With discard the image gives back what removed clones took.
+        let options = ["-o", "loop,noatime,discard"].map(OsStr::new);
         let paths = [image.as_os_str(), dir.as_os_str()];
         run("mount", &[&options[..], &paths].concat())?;
         let works = Self { dir };

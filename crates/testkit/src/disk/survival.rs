@@ -283,6 +283,7 @@ mod tests {
         volume.faults = Faults::default();
         volume.sync(ino).expect("a sync");
         assert_eq!(read(&volume, "name").expect("a name"), b"lost");
-        assert!(cuts(&volume).all(|left| read(&left, "name").expect("a name").is_empty()));
+        // Its size may have grown all the same.
+        assert!(cuts(&volume).all(|left| read(&left, "name").expect("a name") != b"lost"));
     }
 }

@@ -322,14 +322,7 @@ impl<'a> Life<'a> {
     fn perhaps_change_clock(&mut self) {
         if self.chance.below(5) == 0 {
             let offsets = ["-365d", "-1d", "-60s", "+0s", "+0s", "+365d"];
-            let preload = programs::faketime();
-            for (name, value) in [
-                ("LD_PRELOAD", preload.as_str()),
-                ("FAKETIME", self.chance.pick(&offsets)),
-                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ] {
-                self.server.set_environment(name, value);
-            }
+            self.server.set_clock(self.chance.pick(&offsets));
         }
     }
 
