@@ -8,23 +8,10 @@ mod support;
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
-use support::BINARY;
+use support::{BINARY, disks};
 use testkit::torture::{End, Rig, Tally};
 
 const SEED: u64 = 7;
-
-/// Whether there can be disks here. Where CI runs there must be.
-fn disks() -> bool {
-    let Some(reason) = testkit::disk::unavailable() else {
-        return true;
-    };
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "no power was cut: {reason}"
-    );
-    eprintln!("!!! NOT TESTED: no power was cut, since {reason} !!!");
-    false
-}
 
 fn assert_nothing_wrong(end: End, tally: &Tally) {
     println!("{end:?}: {}", line(tally));

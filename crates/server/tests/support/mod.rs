@@ -206,3 +206,14 @@ pub(crate) fn verify(server: &Server) {
         "{said}"
     );
 }
+
+/// Whether there can be disks here that fail or lose their power; says loudly when not. Where CI
+/// runs there must be.
+pub(crate) fn disks() -> bool {
+    let Some(reason) = testkit::disk::unavailable() else {
+        return true;
+    };
+    assert!(std::env::var_os("CI").is_none(), "not tested: {reason}");
+    eprintln!("!!! NOT TESTED: {reason} !!!");
+    false
+}

@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
 
-use super::ledger::{Effect, Event, Growth, Hash, Key, Ledger};
+use super::knowledge::{Effect, Event, Hash, Key};
+use super::ledger::Ledger;
 use super::watcher;
 use crate::corpus::Chance;
 use crate::{ImapClient, LmtpClient, PASSWORD, Pop3Client, Server};
@@ -18,10 +19,8 @@ pub(super) const CAROL: Key = ("carol", "INBOX");
 pub(super) const BOB: Key = ("bob", "INBOX");
 /// All of them.
 pub(super) const BOOKS: [Key; 5] = [WORK, FILED, COPIES, CAROL, BOB];
-/// How folders of bob begin that come and go.
-pub(super) const FOLDERS: &str = "Tree";
 /// Above this a mailbox is emptied rather than filled: every one is read after every cut.
-const ENOUGH: usize = 40;
+pub(super) const ENOUGH: usize = 40;
 
 /// Where a server listens.
 #[derive(Clone, Copy)]
@@ -50,7 +49,7 @@ pub(super) struct Client<'a> {
 }
 
 /// A message like no other.
-fn message(chance: &mut Chance) -> Vec<u8> {
+pub(super) fn message(chance: &mut Chance) -> Vec<u8> {
     let id = chance.next();
     let length = match chance.below(40) {
         0 => chance.between(100_000, 900_000),
@@ -88,7 +87,7 @@ fn comes(book: Key, hash: Hash) -> Effect {
     }
 }
 
-fn goes(book: Key, hash: Hash) -> Effect {
+pub(super) fn goes(book: Key, hash: Hash) -> Effect {
     Effect {
         comes: false,
         ..comes(book, hash)
@@ -117,7 +116,7 @@ fn uids(set: &str) -> Vec<u32> {
 }
 
 impl<'a> Client<'a> {
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         // Nobody listens any more once the server was killed.
         let _ = self.answered.send(());
     }
@@ -126,7 +125,7 @@ impl<'a> Client<'a> {
         ImapClient::login(self.doors.imap, user, PASSWORD)
     }
 
-    fn done(&self, command: u64) {
+    pub(super) fn done(&self, command: u64) {
         self.ledger.write(Event::Answered(command));
         self.tell();
     }
@@ -344,92 +343,13 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Makes, fills, renames, subscribes to and removes folders of bob, and empties his INBOX.
-    fn folders(mut self) {
-        let mut imap = self.imap("bob");
-        loop {
-            if self.ledger.count(BOB) > ENOUGH / 2 {
-                self.empty_inbox();
-            }
-            let tree = self.ledger.tree();
-            let there: Vec<&String> = tree.folders.keys().collect();
-            let new = format!("{FOLDERS}{}", self.chance.below(6));
-            let growth = match (there.is_empty(), self.chance.below(6)) {
-                (true, _) | (_, 0) if !tree.folders.contains_key(&new) => Growth::Create(new),
-                (false, 1) => Growth::Delete(self.chance.pick(&there).clone()),
-                (false, 2) if !tree.folders.contains_key(&new) => {
-                    Growth::Rename(self.chance.pick(&there).clone(), new)
-                }
-                (false, 3) => Growth::Subscribe(self.chance.pick(&there).clone()),
-                (false, _) => {
-                    self.append_to(&mut imap, self.pick(&there));
-                    continue;
-                }
-                (true, _) => continue,
-            };
-            let line = match &growth {
-                Growth::Create(name) => format!("CREATE {name}"),
-                Growth::Delete(name) => format!("DELETE {name}"),
-                Growth::Rename(old, new) => format!("RENAME {old} {new}"),
-                Growth::Subscribe(name) => format!("SUBSCRIBE {name}"),
-                Growth::Append(..) => continue,
-            };
-            self.ledger.write(Event::Growing(growth));
-            imap.ok(&line);
-            self.ledger.write(Event::Grown);
-            self.tell();
-        }
-    }
-
-    fn pick(&self, there: &[&String]) -> String {
-        let at = (self.ledger.commands() as usize) % there.len();
-        there[at].clone()
-    }
-
-    fn append_to(&mut self, imap: &mut ImapClient, folder: String) {
-        let message = message(&mut self.chance);
-        let hash = blake3::hash(&message);
-        self.ledger
-            .write(Event::Growing(Growth::Append(folder.clone(), hash)));
-        let answer = imap.append(&folder, "", &message);
-        let (validity, uid) = append_uid(&answer);
-        self.ledger.write(Event::Grown);
-        self.ledger
-            .write(Event::InFolder(folder, validity, uid, hash));
-        self.tell();
-    }
-
-    /// Everything that is in bob's INBOX goes by CLOSE.
-    fn empty_inbox(&mut self) {
-        let mut imap = self.imap("bob");
-        imap.ok("SELECT INBOX");
-        let mut effects = Vec::new();
-        let rows = imap.ok("UID FETCH 1:* (BODY.PEEK[])");
-        for row in rows.iter().filter(|row| !row.literals.is_empty()) {
-            let hash = blake3::hash(&row.literals[0]);
-            self.ledger.write(Event::Seen(BOB, hash));
-            effects.push(goes(BOB, hash));
-        }
-        if effects.is_empty() {
-            return;
-        }
-        let command = self.ledger.send(&effects);
-        // No mail that has come since is told of between these two.
-        imap.ok(&format!(
-            "STORE 1:{} +FLAGS.SILENT (\\Deleted)",
-            effects.len()
-        ));
-        imap.ok("CLOSE");
-        self.done(command);
-    }
-
     fn watch(self) {
         watcher::watch(&self);
     }
 }
 
 /// UIDVALIDITY and UID of APPENDUID.
-fn append_uid(answer: &str) -> (u32, u32) {
+pub(super) fn append_uid(answer: &str) -> (u32, u32) {
     let words = answer.strip_prefix("OK [APPENDUID ");
     let words = words.and_then(|rest| rest.split_once(']'));
     let words = words.and_then(|(words, _)| words.split_once(' '));

@@ -4,6 +4,8 @@
 //! messages lost or changed, deletions undone, a UID, MODSEQ or UIDL with two meanings, counters
 //! that do not agree, a store that does not open.
 
+mod folders;
+mod knowledge;
 mod ledger;
 mod load;
 mod rig;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ledger::{Knowledge, Ledger};
+use super::knowledge::Knowledge;
+use super::ledger::Ledger;
 use super::load;
 use crate::corpus::Chance;
 use crate::disk::{BlockDisk, FuseDisk, Shelf, Works};

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
-use super::ledger::{Hash, Key, Knowledge, Mirror, State, Tree};
-use super::load::{BOB, BOOKS, CAROL, COPIES, FILED, FOLDERS, WORK, answered};
+use super::folders::FOLDERS;
+use super::knowledge::{Effect, Hash, Key, Knowledge, Mirror, State, Tree};
+use super::load::{BOB, BOOKS, CAROL, COPIES, FILED, WORK, answered};
 use super::watcher::{code, row, vanished};
 use crate::{ImapClient, PASSWORD, Pop3Client, Server};
 
@@ -96,7 +97,7 @@ impl Knowledge {
     /// none.
     fn outcomes(&mut self, present: &HashMap<Key, HashSet<Hash>>, wrong: &mut Wrong) {
         for effects in std::mem::take(&mut self.flights).into_values() {
-            let done = |effect: &&super::ledger::Effect| {
+            let done = |effect: &&Effect| {
                 let there = present
                     .get(&effect.book)
                     .is_some_and(|p| p.contains(&effect.hash));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ledger::{Event, Hash, Mirror};
+use super::knowledge::{Event, Hash, Mirror};
 use super::load::{Client, WORK};
 use crate::{ImapClient, Response};
 
