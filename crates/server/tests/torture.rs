@@ -12,6 +12,8 @@ use support::{BINARY, disks};
 use testkit::torture::{End, Rig, Tally};
 
 const SEED: u64 = 7;
+/// Of each kind; about half as many again happen during the starts that follow.
+const ENDS: u64 = 8;
 
 fn assert_nothing_wrong(end: End, tally: &Tally) {
     println!("{end:?}: {}", line(tally));
@@ -32,7 +34,7 @@ fn line(tally: &Tally) -> String {
 #[test]
 fn what_was_acknowledged_outlives_power_cuts_under_ext4() {
     if disks() {
-        let tally = Rig::new(BINARY, End::BlockCut).run(SEED, &|tally| tally.ends >= 12);
+        let tally = Rig::new(BINARY, End::BlockCut).run(SEED, &|tally| tally.ends >= ENDS);
         assert_nothing_wrong(End::BlockCut, &tally);
     }
 }
@@ -40,14 +42,14 @@ fn what_was_acknowledged_outlives_power_cuts_under_ext4() {
 #[test]
 fn what_was_acknowledged_outlives_a_disk_that_loses_what_was_not_synced() {
     if disks() {
-        let tally = Rig::new(BINARY, End::FuseCut).run(SEED, &|tally| tally.ends >= 12);
+        let tally = Rig::new(BINARY, End::FuseCut).run(SEED, &|tally| tally.ends >= ENDS);
         assert_nothing_wrong(End::FuseCut, &tally);
     }
 }
 
 #[test]
 fn what_was_acknowledged_outlives_kills() {
-    let tally = Rig::new(BINARY, End::Kill).run(SEED, &|tally| tally.ends >= 12);
+    let tally = Rig::new(BINARY, End::Kill).run(SEED, &|tally| tally.ends >= ENDS);
     assert_nothing_wrong(End::Kill, &tally);
 }
 
