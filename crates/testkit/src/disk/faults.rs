@@ -17,8 +17,6 @@ pub enum Fault {
     Full,
     /// EROFS.
     ReadOnly,
-    /// EMFILE.
-    TooManyFiles,
 }
 
 /// Which calls fail. The default is none.
@@ -32,8 +30,6 @@ pub struct Faults {
     pub sync: Option<Fault>,
     /// Everything that changes names or sizes.
     pub name: Option<Fault>,
-    /// Opening files that are there.
-    pub open: Option<Fault>,
     /// Octets the disk holds; what does not fit is refused with ENOSPC.
     pub space: Option<u64>,
 }
@@ -60,10 +56,6 @@ impl Faults {
 
     pub(super) fn naming(&self) -> Result<(), Fault> {
         self.name.map_or(Ok(()), Err)
-    }
-
-    pub(super) fn opening(&self) -> Result<(), Fault> {
-        self.open.map_or(Ok(()), Err)
     }
 
     pub(super) fn writing(&self, used: u64, more: u64) -> Result<(), Fault> {

@@ -148,7 +148,6 @@ impl From<Fault> for Errno {
             Fault::Broken => Self::EIO,
             Fault::Full => Self::ENOSPC,
             Fault::ReadOnly => Self::EROFS,
-            Fault::TooManyFiles => Self::EMFILE,
         }
     }
 }

@@ -231,9 +231,10 @@ impl<'a> Life<'a> {
         let moment = self.chance.between(1, 150);
         let (disk, cut) = std::thread::scope(|scope| {
             let (clients, answers) = load::start(scope, &self.server, &ledger, &mut self.chance);
+            let mut silent = false;
             for _ in 0..moment {
-                let answer = answers.recv_timeout(PATIENCE);
-                if answer.is_err() || clients.iter().any(|client| client.is_finished()) {
+                silent = answers.recv_timeout(PATIENCE).is_err();
+                if silent || clients.iter().any(|client| client.is_finished()) {
                     break;
                 }
             }
@@ -254,6 +255,10 @@ impl<'a> Life<'a> {
                 let _ = client.join();
             }
             let told = panics();
+            if silent {
+                let what = format!("no client had an answer for {PATIENCE:?}");
+                self.known.wrong.push(what);
+            }
             if early {
                 // A client that ended while the server lived was told something wrong.
                 self.known.wrong.extend(told.into_iter().take(1));
