@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -160,6 +161,22 @@ pub(crate) fn read_over(file: &File, offset: u64, buffer: &mut [u8]) -> io::Resu
         }
     }
     Ok(have)
+}
+
+/// Writes what lies in `range` of a file once more. After an fsync that failed the kernel takes
+/// what it could not write for written: programs still read it, no later fsync brings it to the
+/// disk. Only what is written again does.
+pub(crate) fn write_anew(file: &File, range: Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let bytes = read_at(file, at, (range.end - at).min(1 << 20) as usize)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        file.write_all_at(&bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    Ok(())
 }
 
 /// Files held open at most.

@@ -443,8 +443,10 @@ fn resume(dir: &Path, scanned: Scanned) -> Result<Active> {
         );
     }
     // Also gives back blocks reserved before a crash. What the last process wrote and nobody waited
-    // for becomes durable here: it is answered as present from now on.
+    // for becomes durable here, also where a sync of it failed: it is answered as present from now
+    // on.
     file.set_len(tail)
+        .and_then(|()| files::write_anew(&file, scanned.known..tail))
         .and_then(|()| file.sync_all())
         .map_err(error)?;
     let mut active = Active::new(scanned.header, file, tail, scanned.map);
@@ -455,7 +457,10 @@ fn resume(dir: &Path, scanned: Scanned) -> Result<Active> {
 /// Finishes a pack that was being sealed, or has lost its index.
 fn seal(dir: &Path, store: StoreId, scanned: Scanned) -> io::Result<Sealed> {
     // A crash while it was being sealed may have left its end in the page cache only.
-    File::open(files::path(dir, scanned.header.number, Which::Pack))?.sync_all()?;
+    let path = files::path(dir, scanned.header.number, Which::Pack);
+    let file = File::options().read(true).write(true).open(path)?;
+    files::write_anew(&file, scanned.known..scanned.length)?;
+    file.sync_all()?;
     let mut damage = scanned.damage;
     if scanned.tail < scanned.length {
         damage.push(scanned.tail..scanned.length);

@@ -5,8 +5,9 @@ use crate::codec::{Decoder, Encoder};
 use bytes::Bytes;
 use types::{MailboxName, ModSeq, Role, UidValidity};
 
-/// Version 1 lacks `deleted_bytes`.
-const VERSION: u8 = 2;
+/// Version 1 lacks `deleted_bytes`; up to 2 there is one gap at most. Each is written as the oldest
+/// version that can hold it.
+const VERSION: u8 = 3;
 
 /// One mailbox, without its messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,13 +30,17 @@ pub(crate) struct MailboxRecord {
     /// The store's generation when the record was written (DESIGN 3.4): a rise means that numbers
     /// above `modseq` may have been announced and lost.
     pub(crate) generation: u64,
-    /// The last jump, from and to: numbers in between were announced to nobody, or lost.
-    pub(crate) gap: (u64, u64),
+    /// Jumps, from and to, oldest first: numbers in between were announced to nobody, or lost.
+    pub(crate) gaps: Vec<(u64, u64)>,
 }
 
 /// How far the next modseq jumps after a power loss: more than can be announced in the 100 ms that
 /// flag changes may be ahead of the disk.
 const JUMP: u64 = 1 << 20;
+
+/// Jumps that are remembered one by one. The oldest ones become one, with what lies between them: a
+/// client that was not seen since is told more than it needs.
+const GAPS: usize = 16;
 
 impl MailboxRecord {
     pub(crate) fn new(name: MailboxName, role: Option<Role>, uid_validity: UidValidity) -> Self {
@@ -52,25 +57,30 @@ impl MailboxRecord {
             deleted_bytes: Some(0),
             recent_from: 1,
             generation: 0,
-            gap: (0, 0),
+            gaps: Vec::new(),
         }
     }
 
-    /// Takes the next modseq, jumping when the store has lost commits since the last one.
+    /// Takes the next modseq, jumping when the store has lost commits since the last one: once for
+    /// each power loss, for after each of them numbers may have been announced that the next one
+    /// took back.
     pub(crate) fn next_modseq(&mut self, generation: u64) -> Result<ModSeq, MailError> {
-        let step = if generation > self.generation {
-            JUMP
-        } else {
-            1
-        };
+        let losses = generation.saturating_sub(self.generation);
+        let step = losses.saturating_mul(JUMP).max(1);
         let modseq = self.modseq.advance(step).ok_or_else(|| {
             MailError::new(
                 crate::MailErrorKind::Limit,
                 "the mailbox has used up its change numbers",
             )
         })?;
-        if step == JUMP {
-            self.gap = (self.modseq.get(), modseq.get());
+        if losses > 0 {
+            self.gaps.push((self.modseq.get(), modseq.get()));
+            if self.gaps.len() > GAPS {
+                let (from, _) = self.gaps.remove(0);
+                if let Some(oldest) = self.gaps.first_mut() {
+                    oldest.0 = from;
+                }
+            }
         }
         self.modseq = modseq;
         self.generation = generation;
@@ -78,10 +88,10 @@ impl MailboxRecord {
     }
 
     /// What a modseq remembered by a client is worth: nothing when it lies above the newest one or
-    /// inside the last jump, because the changes it was announced for are gone.
+    /// inside a jump, because the changes it was announced for are gone.
     pub(crate) fn effective_since(&self, since: u64) -> u64 {
-        let lost = since > self.gap.0 && since < self.gap.1;
-        if lost || since > self.modseq.get() {
+        let lost = |(from, to): &(u64, u64)| since > *from && since < *to;
+        if since > self.modseq.get() || self.gaps.iter().any(lost) {
             0
         } else {
             since
@@ -91,11 +101,12 @@ impl MailboxRecord {
     pub(crate) fn encode(&self) -> Bytes {
         let mut e = Encoder(Vec::with_capacity(48 + self.name.as_str().len()));
         // A record that is required to be unchanged must be encoded as it was read.
-        e.byte(if self.deleted_bytes.is_some() {
-            VERSION
-        } else {
-            1
-        });
+        let version = match (self.gaps.len(), self.deleted_bytes) {
+            (2.., _) => VERSION,
+            (_, Some(_)) => 2,
+            (_, None) => 1,
+        };
+        e.byte(version);
         e.bytes(self.name.as_str().as_bytes());
         e.byte(self.role.map_or(0, |role| role as u8));
         e.uint(self.uid_validity.get().into());
@@ -107,11 +118,25 @@ impl MailboxRecord {
         e.uint(self.bytes);
         e.uint(self.recent_from.into());
         e.uint(self.generation);
-        e.uint(self.gap.0);
-        e.uint(self.gap.1);
-        if let Some(bytes) = self.deleted_bytes {
-            e.uint(bytes);
+        if version < VERSION {
+            let (from, to) = self.gaps.first().copied().unwrap_or_default();
+            e.uint(from);
+            e.uint(to);
+            if let Some(bytes) = self.deleted_bytes {
+                e.uint(bytes);
+            }
+            return e.0.into();
         }
+        e.uint(self.gaps.len() as u64);
+        for (from, to) in &self.gaps {
+            e.uint(*from);
+            e.uint(*to);
+        }
+        // 0 is unknown.
+        e.uint(
+            self.deleted_bytes
+                .map_or(0, |bytes| bytes.saturating_add(1)),
+        );
         e.0.into()
     }
 
@@ -136,18 +161,62 @@ impl MailboxRecord {
             bytes: d.uint()?,
             recent_from: d.u32()?,
             generation: d.uint()?,
-            gap: (d.uint()?, d.uint()?),
+            gaps: decode_gaps(&mut d, version)?,
             deleted_bytes: match version {
                 1 => None,
-                _ => Some(d.uint()?),
+                2 => Some(d.uint()?),
+                _ => d.uint()?.checked_sub(1),
             },
         })
     }
 }
 
+fn decode_gaps(d: &mut Decoder<'_>, version: u8) -> Result<Vec<(u64, u64)>, MailError> {
+    let count = if version < 3 { 1 } else { d.uint()? };
+    if count > GAPS as u64 {
+        return Err(d.damaged());
+    }
+    let mut gaps = Vec::new();
+    for _ in 0..count {
+        gaps.push((d.uint()?, d.uint()?));
+    }
+    // Before version 3 none was written as this.
+    gaps.retain(|gap| *gap != (0, 0));
+    Ok(gaps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_any_power_loss_took_back_is_not_given_again_and_worth_nothing() {
+        let mut durable = MailboxRecord::new(MailboxName::inbox(), None, UidValidity::MIN);
+        durable.next_modseq(0).unwrap();
+        let first = durable.modseq.get();
+        let mut lost = Vec::new();
+        for generation in 1..=40 {
+            // What is announced now is gone with the next power loss, or with the one after it.
+            let mut record = MailboxRecord::decode(&durable.encode()).unwrap();
+            for _ in 0..100 {
+                let announced = record.next_modseq(generation).unwrap().get();
+                assert!(!lost.contains(&announced), "{announced} was given twice");
+                lost.push(announced);
+            }
+            if generation % 2 == 0 {
+                for _ in 0..5 {
+                    let kept = durable.next_modseq(generation).unwrap().get();
+                    lost.retain(|lost| *lost != kept);
+                    assert_eq!(durable.effective_since(kept), kept);
+                }
+            }
+            assert!(
+                lost.iter()
+                    .all(|since| durable.effective_since(*since) == 0)
+            );
+        }
+        assert_eq!(durable.effective_since(first), first);
+    }
 
     #[test]
     fn a_record_is_written_as_it_was_read() {
@@ -160,6 +229,12 @@ mod tests {
                 Some(if deleted_bytes.is_some() { &2 } else { &1 })
             );
             assert_eq!(MailboxRecord::decode(&bytes).unwrap(), record);
+            assert!(MailboxRecord::decode(&bytes[..bytes.len() - 1]).is_err());
+            let mut later = record.clone();
+            later.gaps = vec![(3, 9), (12, 70)];
+            let bytes = later.encode();
+            assert_eq!(bytes.first(), Some(&3));
+            assert_eq!(MailboxRecord::decode(&bytes).unwrap(), later);
             assert!(MailboxRecord::decode(&bytes[..bytes.len() - 1]).is_err());
         }
     }

@@ -19,9 +19,6 @@ use tokio::net::TcpListener;
 /// How long sessions may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How often unused emails and blobs are looked for.
-const SWEEP: Duration = Duration::from_secs(600);
-
 /// How often it is written down what was read; the last logins are, every twelfth time.
 const NOTES: Duration = Duration::from_secs(5);
 
@@ -58,7 +55,8 @@ pub(crate) async fn serve_with(
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().watch(shutdown.token()));
     }
-    tokio::spawn(clean(mail.clone(), backends.clone()));
+    let every = Duration::from_secs(config.storage.sweep_seconds);
+    tokio::spawn(clean(mail.clone(), backends.clone(), every));
     tokio::spawn(write_notes(mail.clone()));
     let shared = Shared {
         config: &config,
@@ -94,9 +92,9 @@ fn reload(tls: Option<&Tls>) {
     }
 }
 
-/// Removes, every few minutes, what nobody can reach any more.
-async fn clean(mail: Mail, backends: Arc<Backends>) {
-    let mut pause = tokio::time::interval(SWEEP);
+/// Removes, now and then, what nobody can reach any more.
+async fn clean(mail: Mail, backends: Arc<Backends>, every: Duration) {
+    let mut pause = tokio::time::interval(every);
     pause.tick().await;
     loop {
         pause.tick().await;

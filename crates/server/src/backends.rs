@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::metered::{MeteredBlobs, MeteredMeta};
+use crate::metered::{MeteredBlobs, MeteredMeta, Troubles};
 use crate::progress::Progress;
 use blob_packs::PackStore;
 use net::Metrics;
@@ -17,6 +17,7 @@ pub(crate) struct Backends {
     pub(crate) meta: Arc<SledStore>,
     pub(crate) packs: Arc<PackStore>,
     metrics: Arc<Metrics>,
+    troubles: Troubles,
 }
 
 impl Backends {
@@ -37,18 +38,26 @@ impl Backends {
             meta,
             packs,
             metrics,
+            troubles: Troubles::new(),
         })
     }
 
     /// The engine over them.
     pub(crate) async fn engine(&self, options: mail::Options) -> Result<mail::Mail, Failure> {
-        let meta: Arc<dyn MetaStore> = Arc::new(MeteredMeta::new(self.meta.clone(), &self.metrics));
-        let blobs: Arc<dyn BlobStore> =
-            Arc::new(MeteredBlobs::new(self.packs.clone(), &self.metrics));
+        let meta: Arc<dyn MetaStore> = Arc::new(MeteredMeta::new(
+            self.meta.clone(),
+            &self.metrics,
+            &self.troubles,
+        ));
+        let blobs: Arc<dyn BlobStore> = Arc::new(MeteredBlobs::new(
+            self.packs.clone(),
+            &self.metrics,
+            &self.troubles,
+        ));
         Ok(mail::Mail::open(meta, blobs, options).await?)
     }
 
-    /// `Ok` while both halves take writes; otherwise the reason.
+    /// `Ok` while both halves take writes and do what they are asked for; otherwise the reason.
     pub(crate) fn health(&self) -> Result<(), String> {
         for (part, health) in [
             ("index", self.meta.health()),
@@ -58,7 +67,7 @@ impl Backends {
                 return Err(format!("{part} is read-only: {reason}"));
             }
         }
-        Ok(())
+        self.troubles.now().map_or(Ok(()), Err)
     }
 
     /// Gives back the space of what nobody links to any more.
@@ -83,12 +92,16 @@ fn open(
     settings: &crate::config::Storage,
     metrics: &Arc<Metrics>,
 ) -> Result<Opened, Failure> {
-    std::fs::create_dir_all(dir)
+    make_dir(dir)
         .map_err(|error| Failure::refused(format!("cannot make {}: {error}", dir.display())))?;
     let failed = |error: StorageError| refusal(dir, error);
     let progress = Progress::new();
     let options = storage_sled::Options {
         cache_bytes: settings.cache_bytes,
+        segment_bytes: settings.log_segment_bytes,
+        checkpoint_bytes: settings.checkpoint_bytes,
+        export_every: settings.export_bytes,
+        boot_id: boot_id(),
         observer: Arc::new(Observer(metrics.clone())),
         ..storage_sled::Options::default()
     };
@@ -109,6 +122,31 @@ fn open(
     })
     .map_err(failed)?;
     Ok((meta, packs))
+}
+
+/// Makes a directory and those above it, durably: a power cut must not take back the name of the
+/// one that holds all mail.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let is_new = !dir.is_dir();
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    if is_new {
+        above.map_or(Ok(()), make_dir)?;
+        std::fs::create_dir_all(dir)?;
+    }
+    let above = above.unwrap_or(Path::new("."));
+    match std::fs::File::open(above).and_then(|above| above.sync_all()) {
+        // Who made it may be somebody else, in a directory that is not ours to read.
+        Err(error) if is_new => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The power-cut tests pretend that the machine was started anew: what they add to the kernel's
+/// boot id makes one boot look like several, never several like one.
+fn boot_id() -> Option<String> {
+    let more = std::env::var("GATEPOST_BOOT").ok()?;
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(format!("{} {more}", id.trim()))
 }
 
 fn meta_dir(dir: &Path) -> PathBuf {

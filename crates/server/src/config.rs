@@ -98,6 +98,14 @@ pub(crate) struct Storage {
     pub(crate) cache_bytes: u64,
     /// A pack file is closed at this size, in bytes.
     pub(crate) pack_bytes: u64,
+    /// A segment of the commit log is closed at this size, in bytes.
+    pub(crate) log_segment_bytes: u64,
+    /// How many bytes of log the index on disk may lag behind.
+    pub(crate) checkpoint_bytes: u64,
+    /// After so many bytes of log a new export is written, and older log may go.
+    pub(crate) export_bytes: u64,
+    /// How often it is looked for what nobody needs any more, in seconds.
+    pub(crate) sweep_seconds: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -285,6 +293,10 @@ impl Default for Storage {
         Self {
             cache_bytes: 64 << 20,
             pack_bytes: 1 << 30,
+            log_segment_bytes: 64 << 20,
+            checkpoint_bytes: 64 << 20,
+            export_bytes: 256 << 20,
+            sweep_seconds: 600,
         }
     }
 }
@@ -413,6 +425,7 @@ impl Config {
                 .map_err(|error| format!("default mailbox `{}`: {error}", mailbox.name))?;
         }
         self.lmtp.mode()?;
+        self.storage.check()?;
         // RFC 9738 3: below, clients that do not know of limits do not work.
         let limits = [imap.message_limit, imap.save_limit];
         if limits.iter().any(|limit| (1..1000).contains(limit)) {
@@ -472,6 +485,24 @@ impl Config {
             history_entries: section.history_entries,
             grace_seconds: i64::from(section.grace_hours) * 3600,
         }
+    }
+}
+
+impl Storage {
+    /// Below these bounds files would be made and dropped all the time.
+    fn check(&self) -> Result<(), String> {
+        for (name, bytes, least) in [
+            ("pack_bytes", self.pack_bytes, 64 << 10),
+            ("log_segment_bytes", self.log_segment_bytes, 64 << 10),
+            ("checkpoint_bytes", self.checkpoint_bytes, 16 << 10),
+            ("export_bytes", self.export_bytes, 64 << 10),
+            ("sweep_seconds", self.sweep_seconds, 1),
+        ] {
+            if bytes < least {
+                return Err(format!("`{name}` is at least {least}"));
+            }
+        }
+        Ok(())
     }
 }
 

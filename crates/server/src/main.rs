@@ -20,6 +20,7 @@ mod policy;
 mod progress;
 mod signals;
 mod time;
+mod trouble;
 mod uidl;
 
 use clap::Parser;

@@ -1,5 +1,7 @@
-//! Stores that time what they do: `gatepost_store_seconds{op,backend,result}`.
+//! Stores that time what they do, `gatepost_store_seconds{op,backend,result}`, and remember what
+//! they could not do.
 
+use crate::trouble::Trouble;
 use async_trait::async_trait;
 use bytes::Bytes;
 use net::Metrics;
@@ -18,10 +20,37 @@ use types::{AccountId, BlobHash};
 struct Timer {
     ok: Histogram,
     error: Histogram,
+    trouble: Arc<Trouble>,
+}
+
+/// What each kind of operation could not do of late.
+pub(crate) struct Troubles {
+    reading: Arc<Trouble>,
+    writing: Arc<Trouble>,
+    index: Arc<Trouble>,
+    commit: Arc<Trouble>,
+}
+
+impl Troubles {
+    pub(crate) fn new() -> Self {
+        let trouble = |doing| Arc::new(Trouble::new(doing));
+        Self {
+            reading: trouble("reading messages"),
+            writing: trouble("storing messages"),
+            index: trouble("reading the index"),
+            commit: trouble("writing the commit log"),
+        }
+    }
+
+    /// The first there is, in a sentence for the operator.
+    pub(crate) fn now(&self) -> Option<String> {
+        let all = [&self.commit, &self.writing, &self.reading, &self.index];
+        all.into_iter().find_map(|trouble| trouble.now())
+    }
 }
 
 impl Timer {
-    fn new(metrics: &Metrics, op: &str, backend: &str) -> Self {
+    fn new(metrics: &Metrics, op: &str, backend: &str, trouble: &Arc<Trouble>) -> Self {
         let series = |result| {
             metrics
                 .store_seconds
@@ -30,12 +59,17 @@ impl Timer {
         Self {
             ok: series("ok"),
             error: series("error"),
+            trouble: trouble.clone(),
         }
     }
 
-    async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    async fn time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
         let started = Instant::now();
         let result = work.await;
+        self.trouble.hear(&result);
         let series = if result.is_ok() {
             &self.ok
         } else {
@@ -54,11 +88,11 @@ pub(crate) struct MeteredMeta<S> {
 }
 
 impl<S: MetaStore> MeteredMeta<S> {
-    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics) -> Self {
-        let timer = |op| Timer::new(metrics, op, inner.backend());
+    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics, troubles: &Troubles) -> Self {
+        let timer = |op, trouble| Timer::new(metrics, op, inner.backend(), trouble);
         Self {
-            scan: timer("scan"),
-            commit: timer("commit"),
+            scan: timer("scan", &troubles.index),
+            commit: timer("commit", &troubles.commit),
             inner,
         }
     }
@@ -128,17 +162,16 @@ pub(crate) struct MeteredBlobs<S> {
     inner: Arc<S>,
     put: Timer,
     get: Timer,
-    many: Histogram,
+    many: Timer,
 }
 
 impl<S: BlobStore> MeteredBlobs<S> {
-    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics) -> Self {
-        let timer = |op| Timer::new(metrics, op, inner.backend());
-        let many = timer("get_many").ok;
+    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics, troubles: &Troubles) -> Self {
+        let timer = |op, trouble| Timer::new(metrics, op, inner.backend(), trouble);
         Self {
-            put: timer("put"),
-            get: timer("get"),
-            many,
+            put: timer("put", &troubles.writing),
+            get: timer("get", &troubles.reading),
+            many: timer("get_many", &troubles.reading),
             inner,
         }
     }
@@ -161,7 +194,10 @@ impl<S: BlobStore> BlobStore for MeteredBlobs<S> {
     async fn get_many(&self, blobs: &[BlobRef]) -> Vec<Result<Bytes, StorageError>> {
         let started = Instant::now();
         let contents = self.inner.get_many(blobs).await;
-        self.many.observe(started.elapsed().as_secs_f64());
+        self.many.ok.observe(started.elapsed().as_secs_f64());
+        for content in &contents {
+            self.many.trouble.hear(content);
+        }
         contents
     }
 

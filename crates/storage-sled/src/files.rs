@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Makes creations, renames and removals in `dir` durable.
@@ -18,6 +19,22 @@ pub(crate) fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> 
     file.sync_all()?;
     fs::rename(&temporary, dir.join(name))?;
     sync_dir(dir)
+}
+
+/// Writes what a file holds from `from` on once more. After an fsync that failed the kernel takes
+/// what it could not write for written: programs still read it, no later fsync brings it to the
+/// disk. Only what is written again does.
+pub(crate) fn write_anew(file: &File, from: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = from;
+    loop {
+        let count = file.read_at(&mut buffer, at)?;
+        if count == 0 {
+            return Ok(());
+        }
+        file.write_all_at(&buffer[..count], at)?;
+        at += count as u64;
+    }
 }
 
 /// The content of a file; `None` when it is not there.

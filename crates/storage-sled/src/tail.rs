@@ -35,6 +35,8 @@ pub(crate) fn find(dir: &Path, store: &StoreId, known: u64) -> Result<Tail, Stor
     let mut at = start;
     let mut next = segments[at].first;
     let mut end = None;
+    // Where the oldest of those segments holds what is not known to be durable.
+    let mut unsure = 0;
     loop {
         let segment = &segments[at];
         let Some(header) = segment.header(store)? else {
@@ -46,7 +48,11 @@ pub(crate) fn find(dir: &Path, store: &StoreId, known: u64) -> Result<Tail, Stor
             break;
         }
         let mut reader = Reader::new(segment, &header)?;
-        while reader.record()?.is_some() {}
+        while reader.record()?.is_some() {
+            if at == start && reader.next() <= known.saturating_add(1) {
+                unsure = reader.offset();
+            }
+        }
         next = reader.next();
         let goes_on = segments.get(at + 1).is_some_and(|s| s.first == next);
         end = Some(reader);
@@ -61,7 +67,8 @@ pub(crate) fn find(dir: &Path, store: &StoreId, known: u64) -> Result<Tail, Stor
     let offset = end.map_or(0, |reader| reader.offset());
     let keep = at + usize::from(offset > HEADER as u64);
     let kept = segments[start..keep].iter();
-    drop_behind(dir, &segments[keep..], kept, (keep > at).then_some(offset))
+    let ends = (keep > at).then_some(offset);
+    drop_behind(dir, &segments[keep..], kept, unsure, ends)
         .map_err(|e| StorageError::io(format!("cut the log at record {next}"), &e))?;
     segments.truncate(keep);
     Ok(Tail { segments, next })
@@ -127,21 +134,29 @@ fn refuse_damage(
 }
 
 /// Removes the segments of `gone`, newest first so that no gap can be left, ends the last one of
-/// `kept` at `offset`, and makes the result durable.
+/// `kept` at `offset`, and makes the result durable, the oldest one from `unsure` on.
 fn drop_behind<'a>(
     dir: &Path,
     gone: &[Segment],
     kept: impl DoubleEndedIterator<Item = &'a Segment>,
+    unsure: u64,
     mut offset: Option<u64>,
 ) -> io::Result<()> {
     for segment in gone.iter().rev() {
         files::remove(&segment.path)?;
     }
-    for segment in kept.rev() {
-        let file = OpenOptions::new().write(true).open(&segment.path)?;
+    let mut kept = kept.rev().peekable();
+    while let Some(segment) = kept.next() {
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&segment.path);
+        let file = open?;
         if let Some(offset) = offset.take() {
             file.set_len(offset)?;
         }
+        // The run before may have ended because a sync failed.
+        files::write_anew(&file, if kept.peek().is_none() { unsure } else { 0 })?;
         file.sync_all()?;
     }
     files::sync_dir(dir)

@@ -8,6 +8,7 @@
 //! - [`Value`]: what a FETCH response holds.
 //! - [`Dovecot`]: Debian's, beside it.
 //! - [`Zlib`]: a connection that follows COMPRESS=DEFLATE by itself.
+//! - [`disk`]: disks whose power goes; [`torture`]: a busy server on them.
 //! - [`corpus`]: realistic messages from a seed; [`real`]: messages of real people; [`nasty`]:
 //!   messages that break careless parsers.
 //! - [`programs`]: the mail clients from Debian that the tests run.
@@ -17,6 +18,7 @@
 
 pub mod corpus;
 pub mod dialogue;
+pub mod disk;
 mod dovecot;
 pub mod grammar;
 mod imap;
@@ -27,6 +29,7 @@ mod pop3;
 pub mod programs;
 pub mod real;
 mod server;
+pub mod torture;
 mod value;
 mod zlib;
 

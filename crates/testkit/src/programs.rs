@@ -40,6 +40,20 @@ pub fn command(name: &str, home: &Path) -> Command {
     command
 }
 
+/// The library that gives a process another time of day, when it is preloaded.
+///
+/// # Panics
+/// When it is not installed, saying what installs it.
+#[must_use]
+pub fn faketime() -> String {
+    let below = Path::new("/usr/lib");
+    let folders = std::fs::read_dir(below).into_iter().flatten().flatten();
+    let mut places = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found = places.find(|place| place.is_file());
+    let found = found.unwrap_or_else(|| panic!("faketime is not installed: run cargo xtask test"));
+    found.to_string_lossy().into_owned()
+}
+
 /// Where a library from npm or PyPI lies: `node_modules/...` or `python`.
 ///
 /// # Panics

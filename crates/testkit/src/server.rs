@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::programs;
+
 /// How long a start (recovery included) and a clean stop may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub extra: String,
     /// A command before the binary's path, such as `strace` with its options.
     pub wrapper: Vec<String>,
+    /// Where the data lie; in the server's own directory when `None`.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -51,6 +55,7 @@ impl Default for Settings {
             lmtp: String::new(),
             extra: String::new(),
             wrapper: Vec::new(),
+            data_dir: None,
         }
     }
 }
@@ -61,6 +66,7 @@ pub struct Server {
     settings: Settings,
     dir: TempDir,
     child: Option<Child>,
+    environment: BTreeMap<String, String>,
     sockets: BTreeMap<String, SocketAddr>,
 }
 
@@ -83,6 +89,7 @@ impl Server {
             settings,
             dir,
             child: None,
+            environment: BTreeMap::new(),
             sockets: BTreeMap::new(),
         };
         server.write_configuration();
@@ -92,7 +99,46 @@ impl Server {
 
     /// Starts the process on the directory as it is, after [`Server::kill`] or
     /// [`Server::terminate`]. Ports change.
+    ///
+    /// # Panics
+    /// When it does not get ready.
     pub fn start_again(&mut self) {
+        self.try_start_again().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// The same for a server that may not be able to start.
+    ///
+    /// # Errors
+    /// Why it did not get ready, with its log.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
+        self.spawn();
+        self.wait_until_ready()
+    }
+
+    /// The next start is on these data.
+    pub fn set_data_dir(&mut self, dir: PathBuf) {
+        self.settings.data_dir = Some(dir);
+        self.write_configuration();
+    }
+
+    /// The next start has this variable in its environment.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The time of day of the next start is this far from the true one, such as `-365d`; the
+    /// monotonic clock is not touched.
+    ///
+    /// # Panics
+    /// When libfaketime is not installed.
+    pub fn set_clock(&mut self, offset: &str) {
+        self.set_environment("LD_PRELOAD", &programs::faketime());
+        self.set_environment("FAKETIME", offset);
+        self.set_environment("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+
+    /// Starts the process and does not wait until it is ready.
+    pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server is already running");
         let out = File::create(self.file("stdout")).expect("a file in the temp directory");
         let log = File::options()
@@ -109,11 +155,11 @@ impl Server {
         command.args(["serve", "--config"]).arg(self.config());
         command.stdin(Stdio::null()).stdout(out);
         command.stderr(log.expect("a file in the temp directory"));
+        command.envs(&self.environment);
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         self.child = Some(child);
-        self.wait_until_ready();
     }
 
     /// `kill -9`; returns when the process is gone.
@@ -122,6 +168,16 @@ impl Server {
             // Already gone is as good as killed.
             let _ = child.kill();
             child.wait().expect("our own child");
+            if self.environment.contains_key("FAKETIME") {
+                // libfaketime leaves these when its process is killed.
+                let id = child.id();
+                for name in [
+                    format!("faketime_shm_{id}"),
+                    format!("sem.faketime_sem_{id}"),
+                ] {
+                    let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
+                }
+            }
         }
     }
 
@@ -224,7 +280,8 @@ impl Server {
     /// The server's data directory.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.file("data")
+        let own = || self.file("data");
+        self.settings.data_dir.clone().unwrap_or_else(own)
     }
 
     /// The configuration file.
@@ -276,9 +333,10 @@ impl Server {
             extra,
             ..
         } = &self.settings;
+        let data = self.data_dir();
         let config = format!(
             "hostname = \"mail.example.org\"\n\
-             data_dir = \"data\"\n\
+             data_dir = {data:?}\n\
              {tls}\
              [imap]\nlisten = [\"127.0.0.1:0\"]\n{imap_tls}{imap}\n\
              [pop3]\nlisten = [\"127.0.0.1:0\"]\n{pop3_tls}{pop3}\n\
@@ -302,14 +360,14 @@ impl Server {
     }
 
     /// Reads standard output until each listener has said where it listens.
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self) -> Result<(), String> {
         let until = Instant::now() + PATIENCE;
         let wanted = self.listeners();
         loop {
             let said = tail(&self.file("stdout"), 64 * 1024);
             self.sockets = said.lines().filter_map(listening).collect();
             if wanted.iter().all(|name| self.sockets.contains_key(*name)) {
-                return;
+                return Ok(());
             }
             let ended = self
                 .child
@@ -320,10 +378,10 @@ impl Server {
                 let why = ended.map_or("is not ready".to_owned(), |status| status.to_string());
                 let config = std::fs::read_to_string(self.config()).unwrap_or_default();
                 self.kill();
-                panic!(
-                    "the server {why}\n{said}\n{}\nconfiguration:\n{config}",
-                    self.log()
-                );
+                let log = self.log();
+                return Err(format!(
+                    "the server {why}\n{said}\n{log}\nconfiguration:\n{config}"
+                ));
             }
             // The only signal of readiness is the output of another process.
             thread::sleep(Duration::from_millis(5));

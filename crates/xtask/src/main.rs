@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask test|tidy|rfc|conformance-count|fuzz|bench`.
+//! The project's own tools: `cargo xtask test|tidy|rfc|conformance-count|fuzz|bench|torture`.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -10,6 +10,7 @@ mod shell;
 mod source;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,10 @@ cargo xtask fuzz [--seconds N] [TARGET...]
                                   every fuzz target for N seconds (60); wants a nightly
                                   toolchain and cargo-fuzz (cargo install cargo-fuzz)
 cargo xtask bench [ARGS]          the workloads of the performance budget, beside Dovecot
-                                  where it is installed; --help lists ARGS";
+                                  where it is installed; --help lists ARGS
+cargo xtask torture [--minutes N] [--seed S] [--only block|fuse|kill] [--release]
+                                  failing disks, then power cuts on two disks and kills of a busy
+                                  server for N minutes (10) from seed S (the clock); as root";
 
 /// A reason to stop: printed, and the process ends with `code`.
 struct Stop {
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Some("conformance-count") => conformance::run(),
         Some("fuzz") => fuzz::run(rest),
         Some("bench") => bench::run(rest),
+        Some("torture") => torture::run(rest),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
             Ok(())

@@ -1,7 +1,6 @@
 //! What the end-to-end tests share: mail to compare, and ways to run real clients.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub(crate) mod ledger;
 pub(crate) mod postfix;
 pub(crate) mod thunderbird;
 pub(crate) mod trace;
@@ -13,16 +12,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testkit::corpus::Corpus;
+pub(crate) use testkit::torture::delivered;
 use testkit::{LmtpClient, Server};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_gatepost");
-
-/// `message` as it is stored after [`LmtpClient`] delivered it to `to`.
-pub(crate) fn delivered(to: &str, message: &[u8]) -> Vec<u8> {
-    let head = format!("Return-Path: <sender@example.org>\r\nDelivered-To: {to}\r\n");
-    [head.as_bytes(), message].concat()
-}
 
 /// Delivers the first `count` messages of a corpus to `to`; returns them as they are stored.
 pub(crate) fn fill(server: &Server, to: &str, seed: u64, count: usize) -> Vec<Vec<u8>> {
@@ -218,4 +212,15 @@ pub(crate) fn verify(server: &Server) {
         output.status.success() && said.contains("everything is as it should be"),
         "{said}"
     );
+}
+
+/// Whether there can be disks here that fail or lose their power; says loudly when not. Where CI
+/// runs there must be.
+pub(crate) fn disks() -> bool {
+    let Some(reason) = testkit::disk::unavailable() else {
+        return true;
+    };
+    assert!(std::env::var_os("CI").is_none(), "not tested: {reason}");
+    eprintln!("!!! NOT TESTED: {reason} !!!");
+    false
 }
