@@ -1,5 +1,6 @@
 //! Stores that time what they do: `gatepost_store_seconds{op,backend,result}`.
 
+use crate::upkeep::Upkeep;
 use async_trait::async_trait;
 use bytes::Bytes;
 use net::Metrics;
@@ -123,22 +124,24 @@ impl<S: MetaStore> MetaStore for MeteredMeta<S> {
     }
 }
 
-/// A [`BlobStore`] with timers.
+/// A [`BlobStore`] with timers, that notes which blobs turn out to be damaged.
 pub(crate) struct MeteredBlobs<S> {
     inner: Arc<S>,
     put: Timer,
     get: Timer,
     many: Histogram,
+    upkeep: Arc<Upkeep>,
 }
 
 impl<S: BlobStore> MeteredBlobs<S> {
-    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics) -> Self {
+    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics, upkeep: Arc<Upkeep>) -> Self {
         let timer = |op| Timer::new(metrics, op, inner.backend());
         let many = timer("get_many").ok;
         Self {
             put: timer("put"),
             get: timer("get"),
             many,
+            upkeep,
             inner,
         }
     }
@@ -155,13 +158,18 @@ impl<S: BlobStore> BlobStore for MeteredBlobs<S> {
     }
 
     async fn get(&self, blob: &BlobRef, range: Range<u32>) -> Result<Bytes, StorageError> {
-        self.get.time(self.inner.get(blob, range)).await
+        let result = self.get.time(self.inner.get(blob, range)).await;
+        self.upkeep.read(&blob.hash, &result);
+        result
     }
 
     async fn get_many(&self, blobs: &[BlobRef]) -> Vec<Result<Bytes, StorageError>> {
         let started = Instant::now();
         let contents = self.inner.get_many(blobs).await;
         self.many.observe(started.elapsed().as_secs_f64());
+        for (blob, content) in blobs.iter().zip(&contents) {
+            self.upkeep.read(&blob.hash, content);
+        }
         contents
     }
 
@@ -174,7 +182,9 @@ impl<S: BlobStore> BlobStore for MeteredBlobs<S> {
     }
 
     async fn verify(&self, hash: &BlobHash) -> Result<(), StorageError> {
-        self.inner.verify(hash).await
+        let result = self.inner.verify(hash).await;
+        self.upkeep.read(hash, &result);
+        result
     }
 
     async fn close(&self) -> Result<(), StorageError> {

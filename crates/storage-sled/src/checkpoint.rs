@@ -60,6 +60,14 @@ impl Schedule {
         self.wake.notify_all();
     }
 
+    /// Makes an export due now.
+    pub(crate) fn order_export(&self, every: u64) {
+        let size = self.export_size.load(Ordering::Relaxed);
+        self.since_export
+            .fetch_max(every.max(size), Ordering::Relaxed);
+        self.kick();
+    }
+
     pub(crate) fn stop(&self) {
         self.lock().stop = true;
         self.wake.notify_all();

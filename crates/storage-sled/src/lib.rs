@@ -13,10 +13,12 @@
 //! | `recent.rs` | what was written lately, in memory, in front of sled |
 //! | `checkpoint.rs`, `export.rs` | bounding the replay; the sorted copy a rebuild starts from |
 //! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
+//! | `check.rs` | damage that nobody would notice until a rebuild |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
 //! | `watch.rs` | ticks |
 #![forbid(unsafe_code)]
 
+mod check;
 mod checkpoint;
 mod db;
 mod export;

@@ -56,6 +56,14 @@ pub(crate) struct Opened {
     pub(crate) log_behind_export: u64,
 }
 
+/// Whether `root` holds more of a store than what can be made again.
+pub(crate) fn exists(root: &Path) -> bool {
+    let layout = Layout::new(root);
+    manifest::exists(root)
+        || Segment::list(&layout.log).is_ok_and(|segments| !segments.is_empty())
+        || Export::list(&layout.exports).is_ok_and(|exports| !exports.is_empty())
+}
+
 /// Opens the store in `root`, repairing what a crash or a power loss left.
 pub(crate) fn open(
     root: &Path,
@@ -74,14 +82,24 @@ pub(crate) fn open(
         Some(manifest) => manifest,
         None => restore_manifest(&layout, &exports)?,
     };
+    if options.salvage {
+        // Nothing is believed but what is read, and numbers given meanwhile are not given again.
+        (manifest.promised, manifest.boot, manifest.clean) = (0, None, false);
+    }
     let promised = manifest.promised;
     begin_run(&mut manifest, &layout, options)?;
 
     let (known, export_bytes) = durable_for_sure(&exports, &manifest)?;
-    let tail = tail::find(&layout.log, &manifest.store, known)?;
+    let (tail, usable) = match options.salvage {
+        false => (
+            tail::find(&layout.log, &manifest.store, known)?,
+            &exports[..],
+        ),
+        true => salvage(&layout, &manifest.store, &exports)?,
+    };
     let sources = Sources {
         store: &manifest.store,
-        exports: &exports,
+        exports: usable,
         segments: &tail.segments,
         end: tail.next - 1,
         progress,
@@ -89,7 +107,7 @@ pub(crate) fn open(
     let index = bring_up(&layout, options, &sources, promised)?;
     manifest.promised = sources.end;
     manifest.write(root)?;
-    let log_behind_export = log_bytes_behind(&tail.segments, exports.first());
+    let log_behind_export = log_bytes_behind(&tail.segments, usable.first());
     let log = Log::start(log_config(&layout, &manifest, options), tail.next)?;
     Ok(Opened {
         layout,
@@ -100,6 +118,32 @@ pub(crate) fn open(
         export_bytes,
         log_behind_export,
     })
+}
+
+/// The end of a log that is damaged somewhere, and the exports from which it can be reached: with
+/// all that lies between, so that the result is what the store once was.
+fn salvage<'a>(
+    layout: &Layout,
+    store: &StoreId,
+    exports: &'a [Export],
+) -> Result<(tail::Tail, &'a [Export]), StorageError> {
+    for (i, export) in exports.iter().enumerate() {
+        let reaches = export.reaches(store);
+        let reaches =
+            reaches.map_err(|e| StorageError::io(format!("read {}", export.path.display()), &e))?;
+        let Some(reaches) = reaches else { continue };
+        let tail = tail::find_up_to_damage(&layout.log, store, export.from)?;
+        let begins = tail.segments.first().map_or(tail.next, |s| s.first);
+        if begins <= export.from + 1 && reaches < tail.next {
+            return Ok((tail, &exports[i..]));
+        }
+        if reaches == export.from {
+            // Nothing was committed while it was written: it needs no log, and none fits to it.
+            let tail = tail::give_up(&layout.log, export.from + 1)?;
+            return Ok((tail, &exports[i..]));
+        }
+    }
+    Ok((tail::find_up_to_damage(&layout.log, store, 0)?, &[]))
 }
 
 /// A manifest for a new store, or for one that has lost it: then nothing about the index is

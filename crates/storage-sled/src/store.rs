@@ -112,6 +112,11 @@ impl SledStore {
         Ok(Arc::new(store))
     }
 
+    /// Whether anything of a store is in `dir`: without it [`Self::open`] makes a new one.
+    pub fn exists(dir: &Path) -> bool {
+        startup::exists(dir)
+    }
+
     #[cfg(test)]
     pub(crate) fn core(&self) -> &Core {
         &self.0
@@ -131,7 +136,7 @@ impl SledStore {
         Ok(())
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Core) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
