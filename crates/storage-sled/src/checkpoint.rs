@@ -31,6 +31,8 @@ pub(crate) struct Schedule {
 struct Demand {
     due: bool,
     stop: bool,
+    /// How many exports were begun and ended, well or not.
+    exports: u64,
 }
 
 impl Schedule {
@@ -66,6 +68,24 @@ impl Schedule {
         self.since_export
             .fetch_max(every.max(size), Ordering::Relaxed);
         self.kick();
+    }
+
+    /// Waits for the end of an export that begins from now on; returns at once when stopped.
+    fn wait_for_export(&self, every: u64) {
+        let before = self.lock().exports;
+        self.order_export(every);
+        // One may be under way that began too early.
+        let demand = self.lock();
+        let _ended = self
+            .wake
+            .wait_while(demand, |d| d.exports < before + 1 && !d.stop)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+
+    /// Tells who waits that an export ended.
+    fn ended_export(&self) {
+        self.lock().exports += 1;
+        self.wake.notify_all();
     }
 
     pub(crate) fn stop(&self) {
@@ -107,16 +127,29 @@ impl Core {
             if self.schedule.since_checkpoint.load(Ordering::Relaxed) > 0 {
                 self.checkpoint_or_fail();
             }
-            if self.export_is_due()
-                && let Err(error) = self.export()
-            {
-                // The log is kept until an export succeeds, so nothing is lost but space.
-                tracing::warn!(%error, "writing an export failed");
+            if self.export_is_due() {
+                if let Err(error) = self.export() {
+                    // The log is kept until an export succeeds, so nothing is lost but space.
+                    tracing::warn!(%error, "writing an export failed");
+                }
+                self.schedule.ended_export();
             }
         }
+        self.schedule.stop();
         if self.group.failure().is_some() {
             self.distrust();
         }
+    }
+
+    /// Writes as many exports as are kept, so that all log before them goes.
+    pub(crate) fn trim(&self) -> Result<(), StorageError> {
+        for _ in 0..KEEP {
+            if let Some(reason) = self.group.failure() {
+                return Err(StorageError::unavailable(format!("read-only: {reason}")));
+            }
+            self.schedule.wait_for_export(self.options.export_every);
+        }
+        Ok(())
     }
 
     /// A checkpoint; an index that cannot be made durable makes the store read-only.

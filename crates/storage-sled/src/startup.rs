@@ -8,6 +8,7 @@ use crate::manifest::{self, Manifest};
 use crate::options::{Options, Progress};
 use crate::rebuild::{Sources, set_aside};
 use crate::recent::Index;
+use crate::salvage;
 use crate::segment::{Segment, StoreId};
 use crate::tail;
 use std::fs::{self, File};
@@ -82,32 +83,28 @@ pub(crate) fn open(
         Some(manifest) => manifest,
         None => restore_manifest(&layout, &exports)?,
     };
-    if options.salvage {
-        // Nothing is believed but what is read, and numbers given meanwhile are not given again.
-        (manifest.promised, manifest.boot, manifest.clean) = (0, None, false);
-    }
     let promised = manifest.promised;
     begin_run(&mut manifest, &layout, options)?;
 
     let (known, export_bytes) = durable_for_sure(&exports, &manifest)?;
-    let (tail, usable) = match options.salvage {
-        false => (
-            tail::find(&layout.log, &manifest.store, known)?,
-            &exports[..],
-        ),
-        true => salvage(&layout, &manifest.store, &exports)?,
-    };
     let sources = Sources {
         store: &manifest.store,
-        exports: usable,
-        segments: &tail.segments,
-        end: tail.next - 1,
+        exports: &exports,
+        segments: &[],
+        end: 0,
         progress,
     };
-    let index = bring_up(&layout, options, &sources, promised)?;
-    manifest.promised = sources.end;
+    let (tail, index) = if options.salvage {
+        salvage::bring_up(&layout, options, sources, promised)?
+    } else {
+        let tail = tail::find(&layout.log, &manifest.store, known)?;
+        let sources = sources.with(&tail);
+        let index = bring_up(&layout, options, &sources, promised)?;
+        (tail, index)
+    };
+    manifest.promised = tail.next - 1;
     manifest.write(root)?;
-    let log_behind_export = log_bytes_behind(&tail.segments, usable.first());
+    let log_behind_export = log_bytes_behind(&tail.segments, exports.first());
     let log = Log::start(log_config(&layout, &manifest, options), tail.next)?;
     Ok(Opened {
         layout,
@@ -118,32 +115,6 @@ pub(crate) fn open(
         export_bytes,
         log_behind_export,
     })
-}
-
-/// The end of a log that is damaged somewhere, and the exports from which it can be reached: with
-/// all that lies between, so that the result is what the store once was.
-fn salvage<'a>(
-    layout: &Layout,
-    store: &StoreId,
-    exports: &'a [Export],
-) -> Result<(tail::Tail, &'a [Export]), StorageError> {
-    for (i, export) in exports.iter().enumerate() {
-        let reaches = export.reaches(store);
-        let reaches =
-            reaches.map_err(|e| StorageError::io(format!("read {}", export.path.display()), &e))?;
-        let Some(reaches) = reaches else { continue };
-        let tail = tail::find_up_to_damage(&layout.log, store, export.from)?;
-        let begins = tail.segments.first().map_or(tail.next, |s| s.first);
-        if begins <= export.from + 1 && reaches < tail.next {
-            return Ok((tail, &exports[i..]));
-        }
-        if reaches == export.from {
-            // Nothing was committed while it was written: it needs no log, and none fits to it.
-            let tail = tail::give_up(&layout.log, export.from + 1)?;
-            return Ok((tail, &exports[i..]));
-        }
-    }
-    Ok((tail::find_up_to_damage(&layout.log, store, 0)?, &[]))
 }
 
 /// A manifest for a new store, or for one that has lost it: then nothing about the index is
@@ -191,6 +162,9 @@ fn begin_run(
     if !same_boot && !manifest.clean {
         tracing::warn!("the machine went down while the store was in use: rebuilding the index");
         set_aside(&layout.index).map_err(|e| StorageError::io("set the index aside", &e))?;
+        manifest.generation += 1;
+    } else if options.salvage {
+        // What was announced may be given up.
         manifest.generation += 1;
     }
     manifest.boot = boot;
@@ -243,26 +217,7 @@ fn usable(
     sources: &Sources<'_>,
     promised: u64,
 ) -> Result<(Index, u64), String> {
-    let index = Index::open(dir, options.cache_bytes).map_err(|e| e.to_string())?;
-    let read = |key: &[u8]| index.get(key).map_err(|e| e.to_string());
-    if read(&keys::STORE)?.as_deref() != Some(sources.store) {
-        return Err("the index is incomplete or of another store".to_owned());
-    }
-    let low = read(&keys::LOW)?.and_then(|low| sequence(&low));
-    let low = low.ok_or("the index does not say what it knows")?;
-    if low < promised {
-        return Err(format!(
-            "the index knows {low} records, {promised} were promised"
-        ));
-    }
-    let mut ahead = low;
-    let (start, end) = keys::applied_range();
-    index
-        .scan(start, end, false, |_, value| {
-            ahead = ahead.max(sequence(value).unwrap_or(u64::MAX));
-            ControlFlow::Continue(())
-        })
-        .map_err(|e| e.to_string())?;
+    let Known { index, low, ahead } = Known::read(dir, options, sources.store, promised)?;
     if ahead > sources.end {
         let end = sources.end;
         return Err(format!(
@@ -276,6 +231,47 @@ fn usable(
         ));
     }
     Ok((index, low))
+}
+
+/// An index and what it says of itself.
+pub(crate) struct Known {
+    pub(crate) index: Index,
+    /// It knows everything up to here...
+    pub(crate) low: u64,
+    /// ...and perhaps something up to here.
+    pub(crate) ahead: u64,
+}
+
+impl Known {
+    /// Opens the index in `dir`, or says why it is worthless.
+    pub(crate) fn read(
+        dir: &Path,
+        options: &Options,
+        store: &StoreId,
+        promised: u64,
+    ) -> Result<Self, String> {
+        let index = Index::open(dir, options.cache_bytes).map_err(|e| e.to_string())?;
+        let read = |key: &[u8]| index.get(key).map_err(|e| e.to_string());
+        if read(&keys::STORE)?.as_deref() != Some(store) {
+            return Err("the index is incomplete or of another store".to_owned());
+        }
+        let low = read(&keys::LOW)?.and_then(|low| sequence(&low));
+        let low = low.ok_or("the index does not say what it knows")?;
+        if low < promised {
+            return Err(format!(
+                "the index knows {low} records, {promised} were promised"
+            ));
+        }
+        let mut ahead = low;
+        let (start, end) = keys::applied_range();
+        index
+            .scan(start, end, false, |_, value| {
+                ahead = ahead.max(sequence(value).unwrap_or(u64::MAX));
+                ControlFlow::Continue(())
+            })
+            .map_err(|e| e.to_string())?;
+        Ok(Self { index, low, ahead })
+    }
 }
 
 fn sequence(value: &[u8]) -> Option<u64> {

@@ -112,6 +112,15 @@ impl SledStore {
         Ok(Arc::new(store))
     }
 
+    /// Gives back the space of the log that the index does not need any more, and of exports in
+    /// which there is much that was deleted since.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store is read-only or closed.
+    pub async fn trim(&self) -> Result<(), StorageError> {
+        self.blocking(Core::trim).await
+    }
+
     /// Whether anything of a store is in `dir`: without it [`Self::open`] makes a new one.
     pub fn exists(dir: &Path) -> bool {
         startup::exists(dir)

@@ -380,14 +380,17 @@ async fn verify(tools: &Tools, steps: &dyn Steps, contents: bool) -> Response {
 /// Lets go of what may go, and gives its space back.
 async fn compact(tools: &Tools, steps: &dyn Steps) -> Response {
     let before = tools.backends.packs.stats().bytes;
-    steps.step("looking for what may go", 0, 2);
+    steps.step("looking for what may go", 0, 3);
     if let Err(error) = tools.mail.sweep().await {
         return Response::Failed {
             sentence: error.to_string(),
         };
     }
-    steps.step("rewriting packs", 1, 2);
-    match tools.backends.collect_all().await {
+    steps.step("rewriting packs", 1, 3);
+    let collected = tools.backends.collect_all().await;
+    steps.step("rewriting exports", 2, 3);
+    let trimmed = tools.backends.meta.trim().await;
+    match collected.and_then(|collected| trimmed.map(|()| collected)) {
         Ok(collected) => {
             let stats = tools.backends.packs.stats();
             Response::Done {

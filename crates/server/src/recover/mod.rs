@@ -179,6 +179,10 @@ impl Work {
         self.messages(&mail, &seen, &names, salvaged, &mut report)
             .await?;
         drop(mail);
+        if base.salvaged {
+            // Of its log there may not be enough to make the index again.
+            base.meta.trim().await?;
+        }
         // The packs stay ours until the new metadata is in place: no server starts meanwhile.
         base.meta.close().await?;
         report.aside = swap(&self.place)
@@ -429,25 +433,26 @@ fn begin(
     })
 }
 
-/// Copies what a rebuild needs.
+/// Copies what metadata is made of.
 fn copy(old: &Path, new: &Path) -> std::io::Result<()> {
     fs::create_dir_all(new)?;
-    for name in ["FORMAT", "MANIFEST"] {
+    for name in ["FORMAT", "MANIFEST", "log", "export", "index"] {
         let from = old.join(name);
         if from.exists() {
-            fs::copy(from, new.join(name))?;
+            copy_all(&from, &new.join(name))?;
         }
     }
-    for (name, extension) in [("log", "log"), ("export", "export")] {
-        fs::create_dir_all(new.join(name))?;
-        for entry in fs::read_dir(old.join(name)).into_iter().flatten() {
-            let path = entry?.path();
-            if let Some(file) = path.file_name()
-                && path.extension().is_some_and(|e| e == extension)
-            {
-                fs::copy(&path, new.join(name).join(file))?;
-            }
-        }
+    Ok(())
+}
+
+fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy_all(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
 }
