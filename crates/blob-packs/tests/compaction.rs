@@ -362,7 +362,8 @@ async fn a_disk_error_at_any_step_loses_nothing() {
             ..eager()
         };
         let store = open_with(dir.path(), options);
-        let bodies: Vec<Bytes> = (0..30).map(|i| noise(i, 2000)).collect();
+        // Not a multiple of what fills a pack: the active one must hold something to be sealed.
+        let bodies: Vec<Bytes> = (0..33).map(|i| noise(i, 2000)).collect();
         let blobs = fill(&store, &bodies).await;
         for blob in &blobs[..20] {
             store.release(&blob.hash).await.expect("release");

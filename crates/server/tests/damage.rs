@@ -348,15 +348,11 @@ const METADATA: &[Case] = &[
         End::Salvaged,
     ),
     (
-        "sled and a segment of the log are lost",
+        "sled and the newest segment of the log are lost",
         |d| {
             remove(&index(d));
-            remove(
-                &segments(d)
-                    .into_iter()
-                    .max_by_key(|path| length(path))
-                    .unwrap(),
-            );
+            let last = segments(d).into_iter().rfind(|path| length(path) > 20_000);
+            remove(&last.unwrap());
         },
         End::Salvaged,
     ),

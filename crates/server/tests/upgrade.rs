@@ -11,8 +11,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use support::world::{everything, live};
+use support::world::{everything, live, live_on};
 use support::{BINARY, verify};
+use testkit::corpus::Corpus;
 use testkit::programs::{command, said, succeed};
 use testkit::{ImapClient, LmtpClient, Server};
 
@@ -49,7 +50,8 @@ fn make_the_fixture() {
     let mut server = Server::start(BINARY);
     let added = server.cli(&["account", "add", "dora"], "secret\n");
     assert!(added.status.success());
-    live(&server, 1);
+    let mut small = Corpus::new(1).filter(|message| message.len() < 2500);
+    live_on(&server, 1, &mut small);
     LmtpClient::connect(server.lmtp()).deliver_ok("dora", b"Subject: one\r\n\r\nHers\r\n");
     let text = seen(&server);
     assert!(server.terminate().success());

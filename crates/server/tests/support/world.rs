@@ -42,18 +42,22 @@ pub(crate) fn everything(server: &Server) -> Vec<String> {
 
 /// A stretch of life: mail arrives, is filed, flagged, moved and removed; folders come and go.
 pub(crate) fn live(server: &Server, seed: u64) {
+    live_on(server, seed, &mut Corpus::new(seed));
+}
+
+/// The same with other mail.
+pub(crate) fn live_on(server: &Server, seed: u64, mail: &mut dyn Iterator<Item = Vec<u8>>) {
     let mut chance = Chance::new(seed);
-    let mut corpus = Corpus::new(seed);
     let mut lmtp = LmtpClient::connect(server.lmtp());
     for user in ["alice", "bob", "carol"] {
         let mut imap = ImapClient::login(server.imap(), user, PASSWORD);
         let folder = format!("Folder{seed}");
         imap.ok(&format!("CREATE {folder}/Inner"));
         imap.ok(&format!("SUBSCRIBE {folder}/Inner"));
-        for message in corpus.by_ref().take(12) {
+        for message in mail.take(12) {
             lmtp.deliver_ok(user, &message);
         }
-        for message in corpus.by_ref().take(4) {
+        for message in mail.take(4) {
             let answer = imap.append(&folder, "\\Seen $Label", &message);
             assert!(answer.starts_with("OK"), "{answer}");
         }
