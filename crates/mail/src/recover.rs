@@ -184,21 +184,24 @@ impl Mail {
         Ok(())
     }
 
-    /// Whether the account has these bytes already, in whichever mailbox.
-    pub async fn holds(&self, account: AccountId, blob: &BlobHash) -> Result<bool, MailError> {
+    /// Who has these bytes already, in whichever mailbox, or removed and not yet forgotten.
+    pub async fn holders(&self, blob: &BlobHash) -> Result<Vec<AccountId>, MailError> {
         let links = self.meta().links(blob, usize::MAX).await?;
-        Ok(links.iter().any(|link| link.account == account))
+        Ok(links.iter().map(|link| link.account).collect())
     }
 
-    /// The highest hint of any email: where the blob store wrote the newest message that the
-    /// metadata knows.
-    pub async fn newest_hint(&self) -> Result<u64, MailError> {
+    /// The highest of the places where messages that the metadata knows were written, among those
+    /// for which `counts` says so: where the blob store had got to.
+    pub async fn newest_hint(&self, counts: impl Fn(u64) -> bool) -> Result<u64, MailError> {
         let mut newest = 0;
         for info in self.list_accounts().await? {
             let all = Scan::prefix(&b"e"[..], keys::PAGE);
             each(self.meta(), info.id, all, |(key, record)| {
                 let id = keys::id_of(key).unwrap_or_default();
-                newest = newest.max(Email::decode(EmailId(id), record)?.blob.hint);
+                let hint = Email::decode(EmailId(id), record)?.blob.hint;
+                if counts(hint) {
+                    newest = newest.max(hint);
+                }
                 Ok(())
             })
             .await?;

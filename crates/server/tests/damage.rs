@@ -370,6 +370,15 @@ const METADATA: &[Case] = &[
             segments(d).iter().for_each(|path| remove(path));
             exports(d).iter().for_each(|path| remove(path));
         },
+        End::Whole,
+    ),
+    (
+        "sled, log and exports are lost",
+        |d| {
+            remove(&index(d));
+            segments(d).iter().for_each(|path| remove(path));
+            exports(d).iter().for_each(|path| remove(path));
+        },
         End::FromMail,
     ),
     (

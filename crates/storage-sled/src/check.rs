@@ -45,7 +45,7 @@ impl Core {
             }
         }
         if !damaged.is_empty() {
-            self.schedule.order_export(self.options.export_every);
+            self.schedule.order_export();
         }
         Ok(damaged)
     }

@@ -31,6 +31,8 @@ pub(crate) struct Schedule {
 struct Demand {
     due: bool,
     stop: bool,
+    /// An export is wanted whether it is due or not.
+    export: bool,
     /// How many exports were begun and ended, well or not.
     exports: u64,
 }
@@ -62,18 +64,21 @@ impl Schedule {
         self.wake.notify_all();
     }
 
-    /// Makes an export due now.
-    pub(crate) fn order_export(&self, every: u64) {
-        let size = self.export_size.load(Ordering::Relaxed);
-        self.since_export
-            .fetch_max(every.max(size), Ordering::Relaxed);
+    /// Has an export written now.
+    pub(crate) fn order_export(&self) {
+        self.lock().export = true;
         self.kick();
     }
 
+    /// Whether one was ordered since this was asked last.
+    fn take_order(&self) -> bool {
+        std::mem::take(&mut self.lock().export)
+    }
+
     /// Waits for the end of an export that begins from now on; returns at once when stopped.
-    fn wait_for_export(&self, every: u64) {
+    fn wait_for_export(&self) {
         let before = self.lock().exports;
-        self.order_export(every);
+        self.order_export();
         // One may be under way that began too early.
         let demand = self.lock();
         let _ended = self
@@ -127,7 +132,7 @@ impl Core {
             if self.schedule.since_checkpoint.load(Ordering::Relaxed) > 0 {
                 self.checkpoint_or_fail();
             }
-            if self.export_is_due() {
+            if self.schedule.take_order() || self.export_is_due() {
                 if let Err(error) = self.export() {
                     // The log is kept until an export succeeds, so nothing is lost but space.
                     tracing::warn!(%error, "writing an export failed");
@@ -147,7 +152,7 @@ impl Core {
             if let Some(reason) = self.group.failure() {
                 return Err(StorageError::unavailable(format!("read-only: {reason}")));
             }
-            self.schedule.wait_for_export(self.options.export_every);
+            self.schedule.wait_for_export();
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! The new metadata is made beside the old, and takes its place when it is whole: a recovery that
 //! was interrupted is begun anew and ends the same. The old is set aside and never removed.
 
+mod base;
 mod report;
 mod seen;
 
@@ -14,18 +15,18 @@ use crate::failure::Failure;
 use crate::format;
 use crate::progress::Progress;
 use crate::time;
+use base::{Base, begin, swap};
 use blob_packs::PackStore;
 use mail::{AccountInfo, AccountNote, Floor, Mail, QuotaLimits, Remembered};
 use net::Metrics;
 use report::{AccountReport, Report};
 use seen::{Message, Seen, UNOWNED};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
-use storage::{BlobStore, ErrorKind, MetaStore, StorageError};
-use storage_sled::SledStore;
+use storage::{BlobStore, MetaStore};
 use types::{AccountId, BlobHash};
 
 /// Messages put back by one commit, and their octets.
@@ -112,15 +113,6 @@ impl Place {
     }
 }
 
-/// What the new metadata begins with.
-struct Base {
-    meta: Arc<SledStore>,
-    /// What was the matter with the old, in a sentence.
-    reason: String,
-    /// Whether the old could be read up to some point.
-    salvaged: bool,
-}
-
 struct Work {
     config: Config,
     place: Place,
@@ -160,13 +152,9 @@ impl Work {
         let options = self.config.mail_options();
         let mail = Mail::open(base.meta.clone(), packs.clone(), options).await?;
         let salvaged = base.salvaged && !mail.list_accounts().await?.is_empty();
-        let newest = match salvaged {
-            true => Some(mail.newest_hint().await?),
-            false => None,
-        };
         let seen = {
             let (packs, progress) = (packs.clone(), self.progress.clone());
-            tokio::task::spawn_blocking(move || Seen::read(&packs, newest, &progress))
+            tokio::task::spawn_blocking(move || Seen::read(&packs, &progress))
         };
         let mut seen = seen
             .await
@@ -248,6 +236,10 @@ impl Work {
         report: &mut Report,
     ) -> Result<(), Failure> {
         let (mut done, total) = (0, seen.messages.len() as u64);
+        let newest = match salvaged {
+            true => mail.newest_hint(|hint| seen.tells_time(hint)).await?,
+            false => 0,
+        };
         let of_account = |a: &Message, b: &Message| a.account == b.account;
         for messages in seen.messages.chunk_by(of_account) {
             let Some(Message { account: id, .. }) = messages.first() else {
@@ -259,10 +251,7 @@ impl Work {
             let mut wanted = Vec::new();
             for message in messages {
                 let is_new = known.insert((message.mailbox, message.blob.hash));
-                let is_held = salvaged
-                    && (!message.is_lost_to_metadata
-                        || mail.holds(*id, &message.blob.hash).await?);
-                if is_new && !is_held {
+                if is_new && !(salvaged && is_known(mail, seen, message, newest).await?) {
                     wanted.push(message.clone());
                 }
             }
@@ -283,6 +272,23 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// Whether salvaged metadata, up to its end, knew the message: its account has it, or had deleted
+/// it. In doubt it did not: better a deleted message comes back than one is lost.
+async fn is_known(
+    mail: &Mail,
+    seen: &Seen,
+    message: &Message,
+    newest: u64,
+) -> Result<bool, Failure> {
+    if !seen.is_wanted(&message.blob.hash) {
+        return Ok(true);
+    }
+    let holders = mail.holders(&message.blob.hash).await?;
+    // Somebody else still has what this account deleted.
+    let is_old = !holders.is_empty() && !seen.may_be_newer(message, newest);
+    Ok(is_old || holders.contains(&message.account))
 }
 
 /// Neighbours of one mailbox, few enough for one commit.
@@ -365,116 +371,6 @@ fn nameless(id: AccountId) -> AccountInfo {
         password: None,
         quota: QuotaLimits::default(),
     }
-}
-
-/// Looks what is the matter with the metadata in `old`, and makes new metadata in `new`, with what
-/// can be read of the old.
-fn begin(
-    old: &Path,
-    new: &Path,
-    force: bool,
-    open: impl Fn(&Path, bool) -> Result<Arc<SledStore>, StorageError>,
-) -> Result<Base, Failure> {
-    let data = old.parent().unwrap_or(old);
-    let failed = |error| refusal(data, error);
-    let mut damaged = false;
-    let reason = if SledStore::exists(old) {
-        match open(old, false) {
-            Ok(well) => {
-                drop(well);
-                if !force {
-                    return Err(Failure::refused(format!(
-                        "the metadata in {} is well: there is nothing to recover. With --force it \
-                         is set aside and made anew from the mail; flags, moves and much else are \
-                         lost then",
-                        old.display()
-                    )));
-                }
-                "the metadata was well, and set aside all the same".to_owned()
-            }
-            Err(error) if error.kind == ErrorKind::Corrupt => {
-                damaged = true;
-                error.context
-            }
-            Err(error) if error.kind == ErrorKind::InUse || !force => return Err(failed(error)),
-            Err(error) => error.context,
-        }
-    } else {
-        format!("there was no metadata in {}", old.display())
-    };
-    let io = |error: std::io::Error| Failure::trouble(format!("{}: {error}", new.display()));
-    // What an interrupted recovery left.
-    remove(new).map_err(io)?;
-    if damaged {
-        copy(old, new).map_err(io)?;
-        // Each failure sets a damaged export aside.
-        for _ in 0..3 {
-            match open(new, true) {
-                Err(error) if error.kind == ErrorKind::Corrupt => {
-                    tracing::warn!(%error, "less of the old metadata can be used");
-                }
-                other => {
-                    let meta = other.map_err(failed)?;
-                    let salvaged = true;
-                    return Ok(Base {
-                        meta,
-                        reason,
-                        salvaged,
-                    });
-                }
-            }
-        }
-        remove(new).map_err(io)?;
-    }
-    Ok(Base {
-        meta: open(new, false).map_err(failed)?,
-        reason,
-        salvaged: false,
-    })
-}
-
-/// Copies what metadata is made of.
-fn copy(old: &Path, new: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(new)?;
-    for name in ["FORMAT", "MANIFEST", "log", "export", "index"] {
-        let from = old.join(name);
-        if from.exists() {
-            copy_all(&from, &new.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
-    if !from.is_dir() {
-        return fs::copy(from, to).map(drop);
-    }
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        copy_all(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    Ok(())
-}
-
-fn remove(dir: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Sets the old metadata aside and puts the new in its place. After a crash in between there is
-/// none, and a server says so.
-fn swap(place: &Place) -> std::io::Result<Option<PathBuf>> {
-    let aside = place.aside();
-    let was_there = place.meta.exists();
-    if was_there {
-        fs::rename(&place.meta, &aside)?;
-    }
-    fs::rename(&place.new, &place.meta)?;
-    File::open(&place.data)?.sync_all()?;
-    Ok(was_there.then_some(aside))
 }
 
 fn broken() -> Failure {

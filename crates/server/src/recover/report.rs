@@ -70,9 +70,10 @@ INTERNALDATE.
 /// The same where the old metadata could be read up to the damage.
 const LOST_BEHIND_DAMAGE: &str = "\
 What the metadata says up to the damage is kept. What was changed after that is lost:
-- flags, moves, renames, new mailboxes, settings and deletions of that time: all is as it was before;
-- messages that came in that time are in the mailbox they came to, unseen, with new uids and new POP3
-  ids.
+- flags, moves, renames, new mailboxes, settings and deletions of that time: all is as it was
+  before;
+- messages that came in that time, and some that were deleted in it, are in the mailbox they came
+  to, unseen, with new uids and new POP3 ids.
 Modification sequences and uids jump, so that none is given twice; UIDVALIDITY stays.
 ";
 
@@ -106,7 +107,8 @@ impl Report {
             &mut text,
             format_args!("{total} messages were recovered from the mail:"),
         );
-        for account in &self.accounts {
+        let touched = |account: &&AccountReport| account.messages() > 0;
+        for account in self.accounts.iter().filter(touched) {
             let (name, messages) = (&account.name, account.messages());
             line(&mut text, format_args!("{name}\t{messages} messages"));
             for (mailbox, messages) in &account.mailboxes {

@@ -4,10 +4,10 @@ use crate::progress::Progress;
 use blob_packs::{PackStore, ScannedRecord};
 use bytes::Bytes;
 use mail::Remembered;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 use storage::{BlobRef, StorageError};
-use types::AccountId;
+use types::{AccountId, BlobHash};
 
 /// Stands for the owner of messages whose owner cannot be read.
 pub(super) const UNOWNED: AccountId = AccountId(u64::MAX);
@@ -23,8 +23,6 @@ pub(super) struct Message {
     lines: Bytes,
     /// Pack and offset.
     place: (u32, u64),
-    /// Whether it may have come after the last moment that salvaged metadata knows.
-    pub(super) is_lost_to_metadata: bool,
 }
 
 impl Message {
@@ -46,30 +44,30 @@ pub(super) struct Seen {
     pub(super) notes: Vec<BlobRef>,
     /// Stretches of packs in which nothing can be recognised.
     pub(super) unreadable: Vec<(u32, Range<u64>)>,
+    /// Blobs that nobody released: some mailbox had them.
+    wanted: HashSet<BlobHash>,
+    /// Packs in which later messages lie behind earlier ones.
+    delivered: HashSet<u32>,
     names: Vec<String>,
     numbers: HashMap<String, u32>,
 }
 
 impl Seen {
-    /// Reads all packs. `newest` is where the newest message lies that salvaged metadata knows.
-    pub(super) fn read(
-        packs: &PackStore,
-        newest: Option<u64>,
-        progress: &Progress,
-    ) -> Result<Self, StorageError> {
+    /// Reads all packs.
+    pub(super) fn read(packs: &PackStore, progress: &Progress) -> Result<Self, StorageError> {
         let mut seen = Self::default();
         let (mut done, total) = (0, packs.stats().bytes);
         packs.scan_records(|record| {
             done += record.bytes.end - record.bytes.start;
             progress.bytes("reading the mail", done, total);
-            seen.note(record, newest);
+            seen.note(record);
             ControlFlow::Continue(())
         })?;
         seen.sort();
         Ok(seen)
     }
 
-    fn note(&mut self, record: ScannedRecord, newest: Option<u64>) {
+    fn note(&mut self, record: ScannedRecord) {
         let Some(blob) = record.blob else {
             self.unreadable.push((record.pack, record.bytes));
             return;
@@ -78,10 +76,12 @@ impl Seen {
         if owners.is_empty() && !record.is_note {
             owners.push((UNOWNED, "INBOX".to_owned()));
         }
-        let is_lost_to_metadata = newest.is_none_or(|newest| match record.compacted {
-            true => !record.released,
-            false => u64::from(record.pack) << 40 | record.bytes.start > newest,
-        });
+        if !record.is_note && !record.released {
+            self.wanted.insert(blob.hash);
+        }
+        if !record.compacted {
+            self.delivered.insert(record.pack);
+        }
         let mut lines = record.origin.lines.into_iter();
         for (account, mailbox) in owners {
             let lines = lines.next().unwrap_or_default();
@@ -97,7 +97,6 @@ impl Seen {
                 internal_date: record.origin.internal_date,
                 lines,
                 place: (record.pack, record.bytes.start),
-                is_lost_to_metadata,
             });
         }
     }
@@ -110,6 +109,23 @@ impl Seen {
         self.names.push(name.clone());
         self.numbers.insert(name, number);
         number
+    }
+
+    /// Whether a message was delivered after a moment at which the packs had got to `newest`, or not
+    /// so long before that: what is stored first may be committed last.
+    pub(super) fn may_be_newer(&self, message: &Message, newest: u64) -> bool {
+        let (pack, _) = message.place;
+        self.delivered.contains(&pack) && u64::from(pack) + 1 >= newest >> 40
+    }
+
+    /// Whether the place that a hint names tells when something was delivered.
+    pub(super) fn tells_time(&self, hint: u64) -> bool {
+        u32::try_from(hint >> 40).is_ok_and(|pack| self.delivered.contains(&pack))
+    }
+
+    /// Whether some mailbox had the blob when the packs heard of it last.
+    pub(super) fn is_wanted(&self, blob: &BlobHash) -> bool {
+        self.wanted.contains(blob)
     }
 
     /// The name of a mailbox.
