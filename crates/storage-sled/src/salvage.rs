@@ -1,5 +1,5 @@
-//! Making a store of what can still be read of a damaged one, for `gatepost recover`: what it was at
-//! one moment, as late as can be. Nothing behind damage is used: batches build upon each other.
+//! Making a store of what can still be read of a damaged one, for `gatepost recover`: what it was
+//! at one moment, as late as can be. Nothing behind damage is used: batches build upon each other.
 
 use crate::export::Export;
 use crate::options::Options;

@@ -111,8 +111,8 @@ impl Seen {
         number
     }
 
-    /// Whether a message was delivered after a moment at which the packs had got to `newest`, or not
-    /// so long before that: what is stored first may be committed last.
+    /// Whether a message was delivered after a moment at which the packs had got to `newest`, or
+    /// not so long before that: what is stored first may be committed last.
     pub(super) fn may_be_newer(&self, message: &Message, newest: u64) -> bool {
         let (pack, _) = message.place;
         self.delivered.contains(&pack) && u64::from(pack) + 1 >= newest >> 40
