@@ -231,3 +231,49 @@ fn accounts_without_a_note_get_one_at_the_next_start() {
         "{said}"
     );
 }
+
+#[test]
+fn what_one_owner_deleted_stays_deleted_where_metadata_is_salvaged() {
+    let mut server = Server::with(
+        BINARY,
+        Settings {
+            extra: "[storage]\npack_bytes = 65536\n[mail]\nundelete_days = 0\ngrace_hours = 0\n"
+                .to_owned(),
+            ..Settings::default()
+        },
+    );
+    let mut lmtp = LmtpClient::connect(server.lmtp());
+    lmtp.deliver(&["alice", "bob"], b"Subject: shared\r\n\r\nText\r\n");
+    let mut imap = ImapClient::login(server.imap(), "alice", PASSWORD);
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 1 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    drop(imap);
+    // The server forgets what alice had; bob has it.
+    run(&server, &["compact"], 0);
+    fill(&server, "alice", 5, 60);
+    LmtpClient::connect(server.lmtp()).deliver_ok("carol", b"Subject: last\r\n\r\nText\r\n");
+    let wanted = messages(&server, "alice", "INBOX").len();
+    assert!(server.terminate().success());
+    let meta = server.data_dir().join("meta");
+    std::fs::remove_dir_all(meta.join("index")).unwrap();
+    let entries = std::fs::read_dir(meta.join("log")).unwrap();
+    let mut segments: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let last = segments
+        .into_iter()
+        .rfind(|path| path.metadata().unwrap().len() > 10_000)
+        .unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&last).unwrap();
+    // Carol's message and a few of alice's.
+    file.set_len(file.metadata().unwrap().len() - 9_000)
+        .unwrap();
+    let said = run(&server, &["recover"], 0);
+    assert!(said.contains("UIDVALIDITY stays"), "{said}");
+    assert!(said.contains("carol\tINBOX\t1 messages"), "{said}");
+    server.start_again();
+    assert_eq!(messages(&server, "alice", "INBOX").len(), wanted);
+    assert_eq!(messages(&server, "bob", "INBOX").len(), 1);
+    assert_eq!(messages(&server, "carol", "INBOX").len(), 1);
+    verify(&server);
+}

@@ -1,4 +1,5 @@
 //! What can still be made of damaged files, and damage that nobody needs to know of yet.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
