@@ -113,6 +113,7 @@ async fn put(store: &Arc<PackStore>, bodies: &[Bytes], writers: usize) -> Outcom
             let origin = Provenance {
                 owners: vec![(AccountId(1), "INBOX".into())],
                 internal_date: 1_700_000_000,
+                ..Provenance::default()
             };
             let mut blobs = Vec::new();
             for body in chunk {

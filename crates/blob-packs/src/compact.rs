@@ -3,6 +3,7 @@
 use crate::catalog::Sealed;
 use crate::files::{self, Patience, Which};
 use crate::format::{ALIGN, FILE_HEADER, Kind, MAX_REPLACES, RECORD_HEADER, RecordHeader};
+use crate::index::Slot;
 use crate::open::remove_pack;
 use crate::options::Step;
 use crate::released::{Dead, DeadSet, Location};
@@ -50,26 +51,44 @@ impl PackStore {
     /// One collection runs at a time; everything else goes on meanwhile.
     ///
     /// # Errors
-    /// Of the disk and of `linked`. Nothing is lost by one.
+    /// Of the disk and of `linked`; `Unavailable` when there is too little room for what is to be
+    /// written before anything can be removed. Nothing is lost by one.
     pub async fn collect<F, Fut>(&self, linked: F) -> Result<Collected, StorageError>
+    where
+        F: Fn(BlobHash) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<bool, StorageError>> + Send,
+    {
+        self.collect_from(self.shared.options.dead_share, linked)
+            .await
+    }
+
+    /// The same for packs of which at least `dead_share` (0 to 1) is dead.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    pub async fn collect_from<F, Fut>(
+        &self,
+        dead_share: f64,
+        linked: F,
+    ) -> Result<Collected, StorageError>
     where
         F: Fn(BlobHash) -> Fut + Send + Sync,
         Fut: Future<Output = Result<bool, StorageError>> + Send,
     {
         let _one_at_a_time = self.compaction.lock().await;
         self.shared.check_open()?;
-        if self.shared.prepare_collection()? {
+        if self.shared.prepare_collection(dead_share)? {
             self.seal_active().await?;
         }
-        let mut total = Collected::default();
+        let mut done = Rounds::default();
         let mut group: Vec<Arc<Sealed>> = Vec::new();
         let mut drops: HashMap<Location, BlobHash> = HashMap::new();
         let mut size = 0;
-        for victim in self.shared.victims() {
+        for victim in self.shared.victims(dead_share) {
             let dead = self.confirm(victim.expired, &linked).await?;
             if group.len() == MAX_REPLACES || size > self.shared.options.pack_bytes {
                 let (packs, dead) = (std::mem::take(&mut group), std::mem::take(&mut drops));
-                total.add(self.rewrite(packs, dead).await?);
+                self.rewrite(packs, dead, &mut done).await?;
                 size = 0;
             }
             size += victim.pack.summary.covered;
@@ -77,9 +96,37 @@ impl PackStore {
             drops.extend(dead);
         }
         if !group.is_empty() {
-            total.add(self.rewrite(group, drops).await?);
+            self.rewrite(group, drops, &mut done).await?;
         }
-        Ok(total)
+        match done.too_little_room {
+            Some(error) if done.total == Collected::default() => Err(error),
+            // There is more room now: the next collection goes on.
+            _ => Ok(done.total),
+        }
+    }
+
+    /// Releases blobs that no link row names and nobody has released: a crash may forget a release,
+    /// and a delivery may fail after its bytes were stored. Answers how many there were.
+    ///
+    /// # Errors
+    /// Of the disk and of `linked`.
+    pub async fn release_unlinked<F, Fut>(&self, linked: F) -> Result<u64, StorageError>
+    where
+        F: Fn(BlobHash) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<bool, StorageError>> + Send,
+    {
+        self.shared.check_open()?;
+        let mut released = 0;
+        for pack in self.shared.numbers() {
+            let shared = self.shared.clone();
+            for (hash, at, slot) in blocking(move || shared.unreleased(pack)).await?? {
+                if !linked(hash).await? {
+                    self.shared.release(vec![(at, slot)])?;
+                    released += 1;
+                }
+            }
+        }
+        Ok(released)
     }
 
     /// Seals the active pack whatever its size, so that the next collection may rewrite it.
@@ -131,14 +178,38 @@ impl PackStore {
         Ok(dead)
     }
 
+    /// Rewrites packs together, or one by one where there is too little room for that.
     async fn rewrite(
         &self,
         packs: Vec<Arc<Sealed>>,
         drops: HashMap<Location, BlobHash>,
-    ) -> Result<Collected, StorageError> {
-        let shared = self.shared.clone();
-        blocking(move || shared.compact(&packs, &drops)).await?
+        done: &mut Rounds,
+    ) -> Result<(), StorageError> {
+        let groups = match self.shared.check_room(&packs, &drops) {
+            Err(_) if packs.len() > 1 => packs.into_iter().map(|pack| vec![pack]).collect(),
+            _ => vec![packs],
+        };
+        for packs in groups {
+            if let Err(error) = self.shared.check_room(&packs, &drops) {
+                done.too_little_room = Some(error);
+                continue;
+            }
+            let mut drops = drops.clone();
+            drops.retain(|at, _| packs.iter().any(|pack| pack.number == at.pack));
+            let shared = self.shared.clone();
+            done.total
+                .add(blocking(move || shared.compact(&packs, &drops)).await??);
+        }
+        Ok(())
     }
+}
+
+/// What a collection has done so far.
+#[derive(Default)]
+struct Rounds {
+    total: Collected,
+    /// Why packs were left out.
+    too_little_room: Option<StorageError>,
 }
 
 impl Collected {
@@ -149,9 +220,13 @@ impl Collected {
     }
 }
 
+fn is_dead_enough(dead_share: f64, dead: u64, covered: u64) -> bool {
+    dead as f64 >= dead_share * covered.saturating_sub(FILE_HEADER) as f64
+}
+
 impl Shared {
     /// Answers whether so much of the active pack is dead that it should be sealed.
-    fn prepare_collection(&self) -> Result<bool, StorageError> {
+    fn prepare_collection(&self, dead_share: f64) -> Result<bool, StorageError> {
         let mut writer = self.writer();
         writer.check()?;
         let io = |error: io::Error| StorageError::io("log of releases", &error);
@@ -167,7 +242,7 @@ impl Shared {
         let (expired, bytes) = self.expired(writer.released.of(number), number);
         Ok(!expired.is_empty()
             && bytes >= self.options.pack_bytes / SEAL_SHARE
-            && self.is_dead_enough(bytes, tail))
+            && is_dead_enough(dead_share, bytes, tail))
     }
 
     fn expired(&self, dead: Option<&DeadSet>, pack: u32) -> (Vec<Location>, u64) {
@@ -188,12 +263,8 @@ impl Shared {
         (places, bytes)
     }
 
-    fn is_dead_enough(&self, dead: u64, covered: u64) -> bool {
-        dead as f64 >= self.options.dead_share * covered.saturating_sub(FILE_HEADER) as f64
-    }
-
     /// The packs worth rewriting. Those with regions nobody can name are left for the operator.
-    fn victims(&self) -> Vec<Victim> {
+    fn victims(&self, dead_share: f64) -> Vec<Victim> {
         let writer = self.writer();
         let catalog = self.catalog();
         let now = self.options.seconds();
@@ -214,7 +285,7 @@ impl Shared {
                 0
             };
             let dead = bytes + garbage;
-            let chosen = (dead > 0 && self.is_dead_enough(dead, pack.summary.covered))
+            let chosen = (dead > 0 && is_dead_enough(dead_share, dead, pack.summary.covered))
                 || (delivered && cold.is_some_and(|age| pack.created + age <= now))
                 || (merge && is_small(&pack))
                 || pack.summary.covered <= FILE_HEADER; // sealing was interrupted
@@ -225,6 +296,34 @@ impl Shared {
             }
         }
         victims
+    }
+
+    /// The packs there are.
+    fn numbers(&self) -> Vec<u32> {
+        let catalog = self.catalog();
+        let sealed = catalog.sealed.iter().map(|pack| pack.number);
+        sealed.chain([catalog.active.0]).collect()
+    }
+
+    /// The blobs of a pack that are not released; none when it is gone.
+    fn unreleased(&self, pack: u32) -> Result<Vec<(BlobHash, Location, Slot)>, StorageError> {
+        let catalog = self.catalog();
+        let map = match catalog.find(pack) {
+            Some(sealed) => {
+                let map = sealed.map(&self.dir, self.store, &self.files);
+                map.map_err(|error| StorageError::io("read the index of a pack", &error))?
+            }
+            None if pack == catalog.active.0 => Arc::new(self.writer().active.map.clone()),
+            None => return Ok(Vec::new()),
+        };
+        let writer = self.writer();
+        let found = map.iter().map(|(hash, slot)| {
+            let offset = slot.offset;
+            (*hash, Location { pack, offset }, *slot)
+        });
+        Ok(found
+            .filter(|(_, at, _)| !writer.released.is_dead(*at))
+            .collect())
     }
 
     /// The blob at a place.
@@ -261,6 +360,38 @@ impl Shared {
             blobs: (drops.len() - moved_late) as u64,
             returned: before.saturating_sub(after),
         })
+    }
+
+    /// A compaction writes before it removes. It must not take the last room from deliveries.
+    fn check_room(
+        &self,
+        packs: &[Arc<Sealed>],
+        drops: &HashMap<Location, BlobHash>,
+    ) -> Result<(), StorageError> {
+        let needed: u64 = {
+            let writer = self.writer();
+            let of = |pack: &Arc<Sealed>| {
+                let dead = writer.released.of(pack.number).into_iter().flatten();
+                let dropped = dead.filter(|(unit, _)| {
+                    let offset = u64::from(**unit) * ALIGN;
+                    let pack = pack.number;
+                    drops.contains_key(&Location { pack, offset })
+                });
+                let dropped: u64 = dropped.map(|(_, dead)| u64::from(dead.units) * ALIGN).sum();
+                pack.summary.covered.saturating_sub(dropped)
+            };
+            packs.iter().map(of).sum()
+        };
+        let free = (self.options.free)(&self.dir);
+        let free = free.map_err(|error| StorageError::io("ask for free space", &error))?;
+        if free < needed.saturating_add(self.options.min_free_bytes) {
+            return Err(StorageError::unavailable(format!(
+                "too little room to compact: {needed} bytes may have to be written before any are \
+                 given back, {free} are free and {} are to stay so",
+                self.options.min_free_bytes
+            )));
+        }
+        Ok(())
     }
 
     fn fill_and_swap(

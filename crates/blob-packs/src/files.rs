@@ -232,6 +232,12 @@ impl OpenFiles {
     }
 }
 
+/// Bytes that are free on the file system of `dir`.
+pub(crate) fn free(dir: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

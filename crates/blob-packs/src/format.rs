@@ -1,5 +1,6 @@
 //! The bytes of a pack: file header and records. Drawn in `docs/storage-format.md`, "Packs".
 
+use bytes::Bytes;
 use std::ops::Range;
 use storage::{Provenance, StorageError};
 use types::{AccountId, BlobHash};
@@ -23,6 +24,9 @@ const FILE_MAGIC: [u8; 8] = *b"GPPACK\r\n";
 pub(crate) const FLAG_ZSTD: u8 = 1;
 /// No body: more owners of a blob that lies elsewhere.
 pub(crate) const FLAG_NOTE: u8 = 2;
+
+/// Every owner is followed by lines of its own.
+pub(crate) const FLAG_LINES: u8 = 4;
 
 /// 16 random bytes that name a store. Never shown: the first eight begin every record, so that no
 /// mail a stranger sends can look like a record when a damaged pack is searched for the next good
@@ -209,7 +213,14 @@ pub(crate) fn encode_head(
     size: u32,
     origin: &Provenance,
 ) -> Result<Vec<u8>, StorageError> {
-    let owners = encode_owners(origin)?;
+    let (owners, flags) = match origin.lines.is_empty() {
+        true => (encode_owners(origin, false)?, flags),
+        false => match encode_owners(origin, true) {
+            Ok(owners) => (owners, flags | FLAG_LINES),
+            // Better a delivery without them than none.
+            Err(_) => (encode_owners(origin, false)?, flags),
+        },
+    };
     let header = RecordHeader {
         flags,
         origin_len: owners.len() as u32,
@@ -226,34 +237,63 @@ pub(crate) fn encode_head(
     Ok(out)
 }
 
-fn encode_owners(origin: &Provenance) -> Result<Vec<u8>, StorageError> {
+fn encode_owners(origin: &Provenance, with_lines: bool) -> Result<Vec<u8>, StorageError> {
     let mut out = Vec::new();
-    for (account, path) in &origin.owners {
-        let len = u16::try_from(path.len())
-            .map_err(|_| StorageError::invalid("put: a mailbox path of more than 65535 bytes"))?;
-        out.extend_from_slice(&account.0.to_le_bytes());
+    let push = |out: &mut Vec<u8>, bytes: &[u8], what: &str| {
+        let len = u16::try_from(bytes.len())
+            .map_err(|_| StorageError::invalid(format!("put: {what} of more than 65535 bytes")))?;
         out.extend_from_slice(&len.to_le_bytes());
-        out.extend_from_slice(path.as_bytes());
-        if out.len() > MAX_ORIGIN {
-            return Err(StorageError::invalid("put: more than 1 MiB of owners"));
+        out.extend_from_slice(bytes);
+        match out.len() > MAX_ORIGIN {
+            true => Err(StorageError::invalid("put: more than 1 MiB of owners")),
+            false => Ok(()),
+        }
+    };
+    for (i, (account, path)) in origin.owners.iter().enumerate() {
+        out.extend_from_slice(&account.0.to_le_bytes());
+        push(&mut out, path.as_bytes(), "a mailbox path")?;
+        if with_lines {
+            push(
+                &mut out,
+                origin.lines.get(i).map_or(&[][..], |lines| lines),
+                "lines",
+            )?;
         }
     }
     Ok(out)
 }
 
-/// The owners of a record; as many as can be read.
-pub(crate) fn decode_owners(mut bytes: &[u8]) -> Vec<(AccountId, String)> {
-    let mut owners = Vec::new();
-    while bytes.len() >= 10 {
-        let account = AccountId(u64_at(bytes, 0));
-        let len = usize::from(u16::from_le_bytes(array(bytes, 8)));
-        let Some(path) = bytes.get(10..10 + len) else {
+/// The owners of a record, as many as can be read, with the lines of each.
+pub(crate) fn decode_origin(header: &RecordHeader, mut bytes: &[u8]) -> Provenance {
+    let mut origin = Provenance {
+        internal_date: header.internal_date,
+        ..Provenance::default()
+    };
+    let with_lines = header.flags & FLAG_LINES != 0;
+    while let Some((account, rest)) = bytes.split_first_chunk::<8>() {
+        let Some((path, rest)) = take_counted(rest) else {
             break;
         };
-        owners.push((account, String::from_utf8_lossy(path).into_owned()));
-        bytes = &bytes[10 + len..];
+        bytes = rest;
+        if with_lines {
+            let Some((lines, rest)) = take_counted(bytes) else {
+                break;
+            };
+            origin.lines.push(Bytes::copy_from_slice(lines));
+            bytes = rest;
+        }
+        let account = AccountId(u64::from_le_bytes(*account));
+        origin
+            .owners
+            .push((account, String::from_utf8_lossy(path).into_owned()));
     }
-    owners
+    origin
+}
+
+/// Bytes behind their number, and the rest.
+fn take_counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))
 }
 
 /// `N` bytes from `at`. The caller has checked that they are there; zeros otherwise.
@@ -306,24 +346,41 @@ mod tests {
 
     #[test]
     fn a_record_head_survives_its_encoding_and_shows_every_flipped_byte() {
-        let origin = Provenance {
-            owners: vec![
-                (AccountId(5), "INBOX".into()),
-                (AccountId(6), "Lists/Übung".into()),
-            ],
-            internal_date: -7,
-        };
-        let head =
-            encode_head(STORE, 0, BlobHash([3; 32]), b"body", 4, &origin).expect("small owners");
-        let header = RecordHeader::decode(&head, STORE).expect("a header");
-        assert_eq!(header.size, 4);
-        assert_eq!(header.internal_date, -7);
-        assert_eq!(decode_owners(&head[RECORD_HEADER..]), origin.owners);
-        assert_eq!(header.total() % ALIGN, 0);
-        for at in 0..RECORD_HEADER {
-            let mut damaged = head.clone();
-            damaged[at] ^= 1;
-            assert_eq!(RecordHeader::decode(&damaged, STORE), None, "byte {at}");
+        for lines in [vec![], vec![Bytes::from_static(b"A: b\r\n"), Bytes::new()]] {
+            let origin = Provenance {
+                owners: vec![
+                    (AccountId(5), "INBOX".into()),
+                    (AccountId(6), "Lists/Übung".into()),
+                ],
+                internal_date: -7,
+                lines,
+            };
+            let head = encode_head(STORE, 0, BlobHash([3; 32]), b"body", 4, &origin)
+                .expect("small owners");
+            let header = RecordHeader::decode(&head, STORE).expect("a header");
+            assert_eq!(header.size, 4);
+            assert_eq!(decode_origin(&header, &head[RECORD_HEADER..]), origin);
+            assert_eq!(header.total() % ALIGN, 0);
+            for at in 0..RECORD_HEADER {
+                let mut damaged = head.clone();
+                damaged[at] ^= 1;
+                assert_eq!(RecordHeader::decode(&damaged, STORE), None, "byte {at}");
+            }
         }
+    }
+
+    #[test]
+    fn lines_that_are_too_long_are_left_out() {
+        let lines = Bytes::from(vec![b'x'; 2048]);
+        let origin = Provenance {
+            owners: (1..1000).map(|n| (AccountId(n), "INBOX".into())).collect(),
+            internal_date: 0,
+            lines: vec![lines; 999],
+        };
+        let head = encode_head(STORE, 0, BlobHash([3; 32]), b"body", 4, &origin);
+        let head = head.expect("small owners");
+        let header = RecordHeader::decode(&head, STORE).expect("a header");
+        let decoded = decode_origin(&header, &head[RECORD_HEADER..]);
+        assert_eq!((decoded.owners, decoded.lines.len()), (origin.owners, 0));
     }
 }

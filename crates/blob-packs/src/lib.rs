@@ -34,7 +34,7 @@ mod scan;
 mod store;
 
 pub use compact::Collected;
-pub use options::{Options, Progress, Step, StepHook, SyncObserver};
+pub use options::{Free, Options, Progress, Step, StepHook, SyncObserver};
 pub use store::{PackStore, ScannedRecord, Stats};
 
 /// A pack never grows beyond this by much, whatever [`Options::pack_bytes`] says.

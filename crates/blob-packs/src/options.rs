@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,9 @@ pub type SyncObserver = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 /// Called before each [`Step`]; an error is treated as if the disk had given it. For tests of
 /// failure.
 pub type StepHook = Arc<dyn Fn(Step) -> io::Result<()> + Send + Sync>;
+
+/// See [`Options::free`].
+pub type Free = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
 
 /// Where the store touches the disk in a way that matters after a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +52,10 @@ pub struct Options {
     pub cold_after: Option<Duration>,
     /// zstd level of compaction. Default 3.
     pub zstd_level: i32,
+    /// Compaction leaves this many bytes of the file system free. Default 64 MiB.
+    pub min_free_bytes: u64,
+    /// Bytes that are free where a directory lies; tests give other answers.
+    pub free: Free,
     /// See [`SyncObserver`].
     pub on_sync: Option<SyncObserver>,
     /// See [`StepHook`].
@@ -64,6 +72,8 @@ impl Default for Options {
             dead_share: 0.3,
             cold_after: Some(Duration::from_secs(30 * 24 * 3600)),
             zstd_level: 3,
+            min_free_bytes: 64 << 20,
+            free: Arc::new(crate::files::free),
             on_sync: None,
             on_step: None,
             now: Arc::new(SystemTime::now),
@@ -79,6 +89,7 @@ impl fmt::Debug for Options {
             .field("dead_share", &self.dead_share)
             .field("cold_after", &self.cold_after)
             .field("zstd_level", &self.zstd_level)
+            .field("min_free_bytes", &self.min_free_bytes)
             .finish_non_exhaustive()
     }
 }

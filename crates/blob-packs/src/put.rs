@@ -230,6 +230,6 @@ fn place_of(writer: &Writer, hash: &BlobHash) -> Option<Location> {
 }
 
 fn knows_owners(record: &Record, origin: &Provenance) -> bool {
-    let known = format::decode_owners(record.owners());
+    let known = format::decode_origin(&record.header, record.owners()).owners;
     origin.owners.iter().all(|owner| known.contains(owner))
 }

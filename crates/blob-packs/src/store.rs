@@ -3,8 +3,8 @@
 use crate::active::{self, Writer};
 use crate::buffers::Buffers;
 use crate::catalog::{Catalog, Sealed};
-use crate::files::{OpenFiles, Patience, Which};
-use crate::format::{self, FILE_HEADER, StoreId};
+use crate::files::{self, OpenFiles, Patience, Which};
+use crate::format::{self, FILE_HEADER, Kind, StoreId};
 use crate::index::Slot;
 use crate::options::{Options, Progress};
 use crate::read::plausible;
@@ -60,6 +60,10 @@ pub struct ScannedRecord {
     pub is_note: bool,
     /// To whom it was delivered; empty when that is damaged.
     pub origin: Provenance,
+    /// Whether it was released: no link row named the blob then.
+    pub released: bool,
+    /// Whether a compaction wrote it here: then its place says nothing of when it was put.
+    pub compacted: bool,
     /// The pack's number.
     pub pack: u32,
     /// The record's bytes in the pack.
@@ -271,6 +275,26 @@ impl PackStore {
         stats
     }
 
+    /// When the newest pack was made, in seconds since 1970: the clock has been there.
+    pub fn newest(&self) -> u64 {
+        let active = self.shared.writer().active.header.created;
+        let catalog = self.shared.catalog();
+        let sealed = catalog.sealed.iter().map(|pack| pack.created);
+        sealed.fold(active, u64::max)
+    }
+
+    /// The numbers of packs whose index is there and whose file is lost, and how many blobs each
+    /// held.
+    pub fn missing(&self) -> Vec<(u32, u32)> {
+        let catalog = self.shared.catalog();
+        let is_missing = |number| !files::path(&self.shared.dir, number, Which::Pack).exists();
+        let sealed = catalog.sealed.iter();
+        sealed
+            .filter(|pack| is_missing(pack.number))
+            .map(|pack| (pack.number, pack.summary.entries))
+            .collect()
+    }
+
     /// Reads every pack from front to back and shows each record, for `gatepost recover` and
     /// `verify`. Checksums are checked, BLAKE3 is not. Blocks.
     ///
@@ -286,8 +310,13 @@ impl PackStore {
             let writer = shared.writer();
             (shared.catalog(), writer.active.tail)
         };
-        let sealed = catalog.sealed.iter().map(|p| (p.number, p.summary.covered));
-        for (number, end) in sealed.chain([(catalog.active.0, tail)]) {
+        let sealed = catalog
+            .sealed
+            .iter()
+            .map(|pack| (pack.number, pack.summary.covered, pack.kind));
+        let active = (catalog.active.0, tail, Kind::Delivered);
+        for (number, end, kind) in sealed.chain([active]) {
+            let describe = |found| shared.describe(found, number, kind);
             let file = if number == catalog.active.0 {
                 catalog.active.1.clone()
             } else {
@@ -299,7 +328,7 @@ impl PackStore {
             };
             let mut stopped = false;
             let result = scan::scan(&file, FILE_HEADER..end, shared.store, |found| {
-                if visit(describe(found, number)).is_break() {
+                if visit(describe(found)).is_break() {
                     stopped = true;
                     return Err(std::io::ErrorKind::Interrupted.into());
                 }
@@ -309,7 +338,7 @@ impl PackStore {
                 _ if stopped => return Ok(()),
                 Err(error) => return Err(StorageError::io("scan pack", &error)),
                 Ok(at) if at < end => {
-                    let _ = visit(describe(Found::Damage(at..end), number));
+                    let _ = visit(describe(Found::Damage(at..end)));
                 }
                 Ok(_) => {}
             }
@@ -336,40 +365,44 @@ impl Drop for PackStore {
     }
 }
 
-fn describe(found: Found, pack: u32) -> ScannedRecord {
-    match found {
-        Found::Damage(bytes) => ScannedRecord {
-            blob: None,
-            whole: false,
-            is_note: false,
-            origin: Provenance::default(),
-            pack,
-            bytes,
-        },
-        Found::Record {
-            offset,
-            header,
-            owners,
-            whole,
-        } => ScannedRecord {
-            blob: Some(BlobRef {
-                hash: header.hash,
-                size: header.size,
-                hint: if header.is_note() {
-                    0
-                } else {
-                    hint_of(Location { pack, offset })
-                },
-            }),
-            whole,
-            is_note: header.is_note(),
-            origin: Provenance {
-                owners: format::decode_owners(&owners),
-                internal_date: header.internal_date,
+impl Shared {
+    fn describe(&self, found: Found, pack: u32, kind: Kind) -> ScannedRecord {
+        let compacted = kind == Kind::Compacted;
+        match found {
+            Found::Damage(bytes) => ScannedRecord {
+                blob: None,
+                whole: false,
+                is_note: false,
+                origin: Provenance::default(),
+                released: false,
+                compacted,
+                pack,
+                bytes,
             },
-            pack,
-            bytes: offset..offset + header.total(),
-        },
+            Found::Record {
+                offset,
+                header,
+                owners,
+                whole,
+            } => {
+                let at = Location { pack, offset };
+                let hint = if header.is_note() { 0 } else { hint_of(at) };
+                ScannedRecord {
+                    blob: Some(BlobRef {
+                        hash: header.hash,
+                        size: header.size,
+                        hint,
+                    }),
+                    whole,
+                    is_note: header.is_note(),
+                    origin: format::decode_origin(&header, &owners),
+                    released: self.writer().released.is_dead(at),
+                    compacted,
+                    pack,
+                    bytes: offset..offset + header.total(),
+                }
+            }
+        }
     }
 }
 

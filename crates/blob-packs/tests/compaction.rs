@@ -362,7 +362,8 @@ async fn a_disk_error_at_any_step_loses_nothing() {
             ..eager()
         };
         let store = open_with(dir.path(), options);
-        let bodies: Vec<Bytes> = (0..30).map(|i| noise(i, 2000)).collect();
+        // Not a multiple of what fills a pack: the active one must hold something to be sealed.
+        let bodies: Vec<Bytes> = (0..33).map(|i| noise(i, 2000)).collect();
         let blobs = fill(&store, &bodies).await;
         for blob in &blobs[..20] {
             store.release(&blob.hash).await.expect("release");
@@ -515,5 +516,86 @@ async fn damaged_records_stay_damaged_when_they_are_moved() {
         }
         put(&store, &bodies[4]).await;
         assert!(get(&store, &blobs[4]).await.expect("healed") == bodies[4]);
+    }
+}
+
+/// Options of a file system with as many bytes free as `free` says.
+fn with_free(free: &Arc<AtomicUsize>, options: Options) -> Options {
+    let free = free.clone();
+    Options {
+        min_free_bytes: 10_000,
+        free: Arc::new(move |_| Ok(free.load(Ordering::SeqCst) as u64)),
+        ..options
+    }
+}
+
+#[tokio::test]
+async fn with_too_little_room_a_compaction_gives_up_and_is_tried_again() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let free = Arc::new(AtomicUsize::new(usize::MAX));
+    let store = open_with(dir.path(), with_free(&free, eager()));
+    let bodies: Vec<Bytes> = (0..60).map(|seed| noise(seed, 1000)).collect();
+    let blobs = fill(&store, &bodies).await;
+    store.seal_active().await.expect("seal");
+    for blob in blobs.iter().step_by(2) {
+        store.release(&blob.hash).await.expect("release");
+    }
+    let names = files(dir.path(), "pack");
+    let before = disk_use(dir.path());
+    // Less than one pack more than what is to stay free.
+    free.store(11_000, Ordering::SeqCst);
+    let error = store.collect(async |_| Ok(false)).await.expect_err("room");
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.context.contains("too little room"), "{error}");
+    assert_eq!(files(dir.path(), "pack"), names);
+    assert!(files(dir.path(), "tmp").is_empty());
+    // Deliveries go on.
+    let more = put(&store, &noise(1000, 500)).await;
+    // Room for one pack, not for all: they are rewritten one by one.
+    free.store(16_000, Ordering::SeqCst);
+    let collected = collect(&store).await;
+    assert_eq!(collected.blobs, 30);
+    assert!(disk_use(dir.path()) < before);
+    for (i, blob) in blobs.iter().enumerate() {
+        if i % 2 == 0 {
+            assert!(is_gone(&store, blob).await);
+        } else {
+            assert!(get(&store, blob).await.expect("alive") == bodies[i]);
+        }
+    }
+    assert!(get(&store, &more).await.expect("alive") == noise(1000, 500));
+}
+
+#[tokio::test]
+async fn what_nobody_links_to_and_nobody_released_is_found() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let clock = Clock::default();
+    let options = Options {
+        grace: Duration::from_secs(100),
+        ..eager()
+    };
+    let store = open_with(dir.path(), clock.clone().set(options));
+    let bodies: Vec<Bytes> = (0..40).map(|seed| noise(seed, 1000)).collect();
+    let blobs = fill(&store, &bodies).await;
+    let linked = |hash: types::BlobHash| async move { Ok(hash.0[0].is_multiple_of(2)) };
+    let unlinked = blobs.iter().filter(|blob| blob.hash.0[0] % 2 == 1).count() as u64;
+    assert_eq!(
+        store.release_unlinked(linked).await.expect("look"),
+        unlinked
+    );
+    assert_eq!(store.release_unlinked(linked).await.expect("look"), 0);
+    assert_eq!(store.collect(linked).await.expect("collect").blobs, 0);
+    clock.advance(101);
+    store.seal_active().await.expect("seal");
+    assert_eq!(
+        store.collect(linked).await.expect("collect").blobs,
+        unlinked
+    );
+    for (blob, body) in blobs.iter().zip(&bodies) {
+        if blob.hash.0[0].is_multiple_of(2) {
+            assert!(get(&store, blob).await.expect("alive") == *body);
+        } else {
+            assert!(is_gone(&store, blob).await);
+        }
     }
 }

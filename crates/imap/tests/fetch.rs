@@ -48,6 +48,7 @@ async fn deliver(server: &Server, messages: &[(&[u8], Vec<u8>)]) {
         let origin = Provenance {
             owners: vec![(account.id(), "INBOX".to_owned())],
             internal_date: 837_596_665,
+            ..Provenance::default()
         };
         let content = server
             .mail

@@ -31,6 +31,7 @@ async fn server_with(messages: &[Vec<u8>]) -> Server {
         let origin = Provenance {
             owners: vec![(account.id(), "INBOX".to_owned())],
             internal_date: 86_400 * 9000,
+            ..Provenance::default()
         };
         let content = server
             .mail

@@ -31,17 +31,22 @@ pub(crate) async fn deliver(
         .iter()
         .map(|r| (r.account.id(), r.folder.name().to_string()))
         .collect();
+    let prefixes: Vec<Bytes> = targets
+        .iter()
+        .map(|r| prefix(&transaction.sender.raw, &r.address))
+        .collect();
     let origin = Provenance {
         owners,
         internal_date: now,
+        lines: prefixes.clone(),
     };
     let replies: Vec<Reply> = match deps.mail.ingest(message, &origin).await {
         Ok(content) => {
             let mut deliveries = Vec::with_capacity(targets.len());
-            for recipient in &targets {
+            for (recipient, prefix) in targets.iter().zip(prefixes) {
                 let message = NewMessage {
                     content: content.clone(),
-                    prefix: prefix(&transaction.sender.raw, &recipient.address),
+                    prefix,
                     flags: Flags::NONE,
                     keywords: Vec::new(),
                     internal_date: Some(now),

@@ -137,6 +137,11 @@ impl TreeRecord {
         UidValidity::new(self.last_uid_validity).unwrap_or(UidValidity::MIN)
     }
 
+    /// Every UIDVALIDITY from now on is larger than this.
+    pub(crate) fn raise_uid_validity(&mut self, floor: u32) {
+        self.last_uid_validity = self.last_uid_validity.max(floor);
+    }
+
     /// Orders this batch after every change of the tree seen so far, before any other.
     pub(crate) fn write(&mut self, batch: &mut Batch) {
         match &self.stored {
@@ -152,7 +157,7 @@ impl TreeRecord {
         self.stored = Some(value);
     }
 
-    fn reload(stored: Option<Bytes>) -> Result<Self, MailError> {
+    pub(crate) fn reload(stored: Option<Bytes>) -> Result<Self, MailError> {
         let Some(bytes) = stored else {
             return Ok(Self::default());
         };

@@ -5,40 +5,73 @@ use crate::account::AccountInner;
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::snapshot::{self, each};
-use crate::{Account, Email, Mail, MailError, Summary, keys};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::{Account, Email, Mail, MailError, Row, Summary, keys};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
-use storage::{Link, Scan};
-use types::{BlobHash, EmailId, Flags};
+use storage::{BlobRef, Link, Scan};
+use types::{BlobHash, EmailId, Flags, Uid};
 
 impl Mail {
-    /// Checks every account; returns one sentence per broken invariant. With `contents`, every blob
-    /// is read and compared with its hash.
+    /// Checks every account; returns one sentence per broken invariant, and one per damaged message
+    /// that names account, mailbox, uid and hash. With `contents`, every blob is read and compared
+    /// with its hash.
     ///
     /// # Errors
     /// When the store cannot be read at all.
     pub async fn check(&self, contents: bool) -> Result<Vec<String>, MailError> {
+        self.check_with(contents, |_, _| {}).await
+    }
+
+    /// The same; `progress` hears how many messages of how many have been looked at.
+    pub async fn check_with(
+        &self,
+        contents: bool,
+        progress: impl Fn(u64, u64) + Send + Sync,
+    ) -> Result<Vec<String>, MailError> {
         let mut problems = Vec::new();
-        for info in self.list_accounts().await? {
+        let accounts = self.list_accounts().await?;
+        let mut total = 0;
+        for info in &accounts {
+            total += self.account(info.id).await?.usage().messages;
+        }
+        let mut done = 0;
+        for info in accounts {
             let account = self.account(info.id).await?;
-            for problem in account.check(contents).await? {
+            let messages = account.usage().messages;
+            let tell = |n: u64| progress(done + n.min(messages), total);
+            for problem in account.check_with(contents, tell).await? {
                 problems.push(format!("account {}: {problem}", info.name));
             }
+            done += messages;
+            progress(done, total);
         }
+        self.check_notes(&mut problems).await?;
         Ok(problems)
     }
 }
 
 impl Account {
-    /// Checks this account; see [`Mail::check`]. Writers wait meanwhile.
+    /// Checks this account; see [`Mail::check`].
     pub async fn check(&self, contents: bool) -> Result<Vec<String>, MailError> {
+        self.check_with(contents, |_| {}).await
+    }
+
+    /// Writers wait while the records are compared, not while messages are read.
+    async fn check_with(
+        &self,
+        contents: bool,
+        progress: impl Fn(u64) + Send + Sync,
+    ) -> Result<Vec<String>, MailError> {
         let mut check = Check {
             account: &self.0,
             problems: Vec::new(),
-            used: BTreeMap::new(),
+            places: Vec::new(),
+            held: Vec::new(),
             links: None,
+            unread: Vec::new(),
         };
-        let _writer = self.0.writer.lock().await;
+        let writer = self.0.writer.lock().await;
         check.tree().await?;
         let (mut messages, mut bytes) = (0, 0);
         for mailbox in self.0.all_mailboxes() {
@@ -72,7 +105,11 @@ impl Account {
             ));
         }
         check.removals().await?;
-        check.emails(contents).await?;
+        check.emails().await?;
+        drop(writer);
+        if contents {
+            check.contents(progress).await?;
+        }
         Ok(check.problems)
     }
 }
@@ -80,10 +117,25 @@ impl Account {
 struct Check<'a> {
     account: &'a AccountInner,
     problems: Vec<String>,
-    /// Emails that mailboxes hold, with the size the mailbox has noted.
-    used: BTreeMap<EmailId, (u32, u32)>,
+    /// Where messages are, in words.
+    places: Vec<String>,
+    /// Every message of every mailbox and removal.
+    held: Vec<Held>,
     /// The link rows of the blob looked at last: copies of one blob tend to follow each other.
     links: Option<(BlobHash, HashSet<Link>)>,
+    /// Emails whose bytes are still to be compared with their hashes, with the range of
+    /// [`Self::held`] that holds each.
+    unread: Vec<(EmailId, BlobRef, Range<usize>)>,
+}
+
+/// A message: its email, where it is, and what that place has noted of its size.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    email: EmailId,
+    place: usize,
+    uid: Uid,
+    size: u32,
+    crlf_extra: u32,
 }
 
 impl Check<'_> {
@@ -171,6 +223,7 @@ impl Check<'_> {
             ));
         }
         let (mut last, mut uidls) = (0, HashSet::new());
+        self.places.push(format!("mailbox {name}"));
         for row in disk.rows() {
             if row.uid.get() <= last || (disk.uid_next() != 0 && row.uid.get() >= disk.uid_next()) {
                 self.report(format!("{name}: uid {} is out of order", row.uid));
@@ -182,7 +235,7 @@ impl Check<'_> {
             if !uidls.insert(row.uidl) {
                 self.report(format!("{name}: uid {} shares its POP3 unique id", row.uid));
             }
-            self.used.insert(row.email, (row.size, row.crlf_extra));
+            self.hold(&row);
         }
         if !self.account.notes_due(mailbox, &disk).await? {
             self.report(format!("{name}: messages to be removed are not noted"));
@@ -206,9 +259,8 @@ impl Check<'_> {
                     removal.bytes
                 ));
             }
-            for row in rows.iter().map(|new| &new.row) {
-                self.used.insert(row.email, (row.size, row.crlf_extra));
-            }
+            self.places.push(format!("undelete of {}", removal.name));
+            rows.iter().for_each(|new| self.hold(&new.row));
         }
         let mut lost = 0;
         let (meta, id) = (self.account.mail.meta(), self.account.id);
@@ -223,36 +275,41 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Notes a message of the place named last.
+    fn hold(&mut self, row: &Row) {
+        self.held.push(Held {
+            email: row.email,
+            place: self.places.len().saturating_sub(1),
+            uid: row.uid,
+            size: row.size,
+            crlf_extra: row.crlf_extra,
+        });
+    }
+
     /// Every email a mailbox holds is there, with its link row and its bytes.
-    async fn emails(&mut self, contents: bool) -> Result<(), MailError> {
-        let used = std::mem::take(&mut self.used);
-        let ids: Vec<EmailId> = used.keys().copied().collect();
-        for ids in ids.chunks(256) {
-            for (id, email) in ids.iter().zip(self.account.emails(ids).await?) {
-                let Some(email) = email else {
-                    self.report(format!("email {id} is missing"));
-                    continue;
-                };
-                self.email(&email, used.get(id).copied(), contents).await?;
+    async fn emails(&mut self) -> Result<(), MailError> {
+        self.held.sort_unstable();
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (i, held) in self.held.iter().enumerate() {
+            match ranges.last_mut() {
+                Some(range) if self.held[range.start].email == held.email => range.end = i + 1,
+                _ => ranges.push(i..i + 1),
+            }
+        }
+        for ranges in ranges.chunks(256) {
+            let ids: Vec<EmailId> = ranges.iter().map(|r| self.held[r.start].email).collect();
+            for (range, email) in ranges.iter().zip(self.account.emails(&ids).await?) {
+                match email {
+                    Some(email) => self.email(email, range).await?,
+                    None => self.damaged(range, "its record is lost"),
+                }
             }
         }
         Ok(())
     }
 
-    async fn email(
-        &mut self,
-        email: &Email,
-        noted: Option<(u32, u32)>,
-        contents: bool,
-    ) -> Result<(), MailError> {
+    async fn email(&mut self, email: Email, range: &Range<usize>) -> Result<(), MailError> {
         let mail = &self.account.mail;
-        let extra = email.digest().map_or(0, |digest| digest.crlf_extra());
-        if noted != Some((email.size(), extra)) {
-            self.report(format!(
-                "email {}: a mailbox has noted another size",
-                email.id
-            ));
-        }
         let link = Link {
             account: self.account.id,
             email: email.id,
@@ -260,16 +317,53 @@ impl Check<'_> {
         if !self.is_linked(email.blob.hash, &link).await? {
             self.report(format!("email {}: its blob has no link row", email.id));
         }
-        let stat = mail.blobs().stat(&email.blob.hash).await?;
-        if stat.is_none_or(|stat| stat.size != email.blob.size) {
+        let (hash, size) = (email.blob.hash, email.blob.size);
+        let stat = mail.blobs().stat(&hash).await?;
+        if stat.is_none_or(|stat| stat.size != size) {
+            self.damaged(range, &format!("{hash} is missing"));
+            return Ok(());
+        }
+        let extra = email.digest().map_or(0, |digest| digest.crlf_extra());
+        let noted = |held: &Held| (held.size, held.crlf_extra) == (email.size(), extra);
+        if !self.held[range.clone()].iter().all(noted) {
             self.report(format!(
-                "email {}: blob {} is missing",
-                email.id, email.blob.hash
+                "email {}: a mailbox has noted another size",
+                email.id
             ));
-        } else if contents && let Err(error) = mail.blobs().verify(&email.blob.hash).await {
-            self.report(format!("email {}: {error}", email.id));
+        }
+        self.unread.push((email.id, email.blob, range.clone()));
+        Ok(())
+    }
+
+    /// Compares every blob with its hash, in the order in which they lie on disk.
+    async fn contents(&mut self, progress: impl Fn(u64)) -> Result<(), MailError> {
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.sort_unstable_by_key(|(_, blob, _)| blob.hint);
+        let mut done = 0;
+        for (id, BlobRef { hash, .. }, range) in unread {
+            if let Err(error) = self.account.mail.blobs().verify(&hash).await {
+                // It may have been expunged and collected since the records were compared.
+                let key = keys::email(id);
+                if self.account.read(&key).await?.is_some() {
+                    let hash = hash.to_string();
+                    let why = error.context.rsplit(&hash).next().unwrap_or_default();
+                    let why = why.trim_start_matches([':', ' ']);
+                    self.damaged(&range, &format!("{hash} is damaged ({why})"));
+                }
+            }
+            done += range.len() as u64;
+            progress(done);
         }
         Ok(())
+    }
+
+    /// One line for each message that shares this damage.
+    fn damaged(&mut self, range: &Range<usize>, what: &str) {
+        for held in &self.held[range.clone()] {
+            let place = &self.places[held.place];
+            self.problems
+                .push(format!("{place}, uid {}: {what}", held.uid));
+        }
     }
 
     async fn is_linked(&mut self, blob: BlobHash, link: &Link) -> Result<bool, MailError> {

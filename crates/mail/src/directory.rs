@@ -29,7 +29,7 @@ pub struct AccountInfo {
 }
 
 impl AccountInfo {
-    fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let mut e = Encoder::default();
         // A record that is required to be unchanged must be encoded as it was read.
         let is_old = self.quota.messages.is_none() && self.quota.mailboxes.is_none();
@@ -46,7 +46,7 @@ impl AccountInfo {
         e.0.into()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, MailError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, MailError> {
         let mut d = Decoder::new(bytes, "account record");
         let version = d.byte()?;
         if !(1..=VERSION).contains(&version) {
@@ -121,7 +121,7 @@ impl Mail {
             batch.require_absent(keys::account(name));
             batch.put(keys::account(name), info.encode());
             batch.put(keys::account_name(info.id), name.as_bytes().to_vec());
-            if self.commit_durably(AccountId::SYSTEM, batch).await? {
+            if self.commit_noted(&info, false, batch).await? {
                 return Ok(info);
             }
         }
@@ -173,11 +173,24 @@ impl Mail {
             let mut batch = Batch::new();
             batch.require(keys::account(name), old.encode());
             batch.put(keys::account(name), new.encode());
-            if self.commit_durably(AccountId::SYSTEM, batch).await? {
+            if self.commit_noted(&new, false, batch).await? {
                 return Ok(());
             }
         }
         Err(contention())
+    }
+
+    /// Commits a change of an account together with its note.
+    async fn commit_noted(
+        &self,
+        info: &AccountInfo,
+        removed: bool,
+        mut batch: Batch,
+    ) -> Result<bool, MailError> {
+        let change = self.note_account(info, removed, &mut batch).await?;
+        let committed = self.commit_durably(AccountId::SYSTEM, batch).await?;
+        self.noted(change, committed).await;
+        Ok(committed)
     }
 
     /// Removes an account with all its mail: first its name, so that nobody can reach it any more,
@@ -189,7 +202,7 @@ impl Mail {
         batch.require(keys::account(name), info.encode());
         batch.delete(keys::account(name));
         batch.delete(keys::account_name(info.id));
-        if !self.commit_durably(AccountId::SYSTEM, batch).await? {
+        if !self.commit_noted(&info, true, batch).await? {
             return Err(contention());
         }
         if let Some(account) = self.open_account(info.id) {

@@ -116,7 +116,7 @@ impl Mail {
         blobs: Arc<dyn BlobStore>,
         options: Options,
     ) -> Result<Self, MailError> {
-        Ok(Self(Arc::new(Inner {
+        let mail = Self(Arc::new(Inner {
             meta,
             blobs,
             options,
@@ -130,7 +130,9 @@ impl Mail {
             history: History::default(),
             recoverable: Mutex::default(),
             mixed: AtomicU64::new(0),
-        })))
+        }));
+        mail.note_old_accounts().await?;
+        Ok(mail)
     }
 
     /// Opens an account: one object per account and process, shared by all its sessions. What is
@@ -175,13 +177,7 @@ impl Mail {
             self.0.blobs.put(bytes.clone(), origin),
             digest(bytes.clone())
         );
-        let digest: Arc<[u8]> = digest?.into();
-        let crlf_extra = message::Digest::parse(&digest).map_or(0, |digest| digest.crlf_extra());
-        Ok(Ingested {
-            blob: blob?,
-            digest,
-            crlf_extra,
-        })
+        Ok(Ingested::new(blob?, digest?))
     }
 
     /// The shared bytes (without [`Email::prefix`]) of each email, in order. The caller bounds the
@@ -359,6 +355,23 @@ impl Mail {
                 mailbox.unload();
             }
         }
+    }
+}
+
+impl Ingested {
+    fn new(blob: BlobRef, digest: Vec<u8>) -> Self {
+        let digest: Arc<[u8]> = digest.into();
+        let crlf_extra = message::Digest::parse(&digest).map_or(0, |digest| digest.crlf_extra());
+        Self {
+            blob,
+            digest,
+            crlf_extra,
+        }
+    }
+
+    /// A blob that is stored, with the bytes that were read from it.
+    pub(crate) async fn of(blob: BlobRef, bytes: Bytes) -> Result<Self, MailError> {
+        Ok(Self::new(blob, digest(bytes).await?))
     }
 }
 

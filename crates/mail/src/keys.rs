@@ -18,6 +18,8 @@ pub(crate) const ANNOTATIONS: &[u8] = b"A";
 pub(crate) const POP3_POLICY: &[u8] = b"P";
 /// Of an account: how its INBOX was used of late.
 pub(crate) const MIXED: &[u8] = b"M";
+/// Of the system partition: how often accounts were changed.
+pub(crate) const REVISION: &[u8] = b"N";
 /// Pages of scans over small values.
 pub(crate) const PAGE: usize = 1024;
 
@@ -364,6 +366,11 @@ pub(crate) fn account(name: &str) -> Bytes {
 /// Of the system partition: `q`, the name of an account by its id.
 pub(crate) fn account_name(id: AccountId) -> Bytes {
     with_id(b'q', id.0, &[])
+}
+
+/// Of the system partition: `B`, which blob is the note of an account.
+pub(crate) fn account_note(id: AccountId) -> Bytes {
+    with_id(b'B', id.0, &[])
 }
 
 /// All accounts.

@@ -13,6 +13,7 @@
 
 mod access;
 mod account;
+mod account_note;
 mod acl;
 mod actor;
 mod annotations;
@@ -42,6 +43,7 @@ mod permitted;
 mod policy;
 mod quota;
 mod record;
+mod recover;
 mod removal;
 mod repeats;
 mod selected;
@@ -55,6 +57,7 @@ mod uses;
 mod view;
 
 pub use account::Account;
+pub use account_note::{AccountNote, NOTE_PATH};
 pub use acl::{Acl, Grantee, Identifier};
 pub use actor::Actor;
 pub use annotations::{
@@ -77,6 +80,7 @@ pub use mixed::MixedUse;
 pub use permitted::Permitted;
 pub use policy::{Count, PolicyOf, Simulation};
 pub use quota::{Load, QuotaLimits, UNLIMITED, Usage};
+pub use recover::{Floor, Recovered, Remembered};
 pub use removal::Recoverable;
 pub use repeats::Delivered;
 pub use selected::{Expunged, Selected, Stored};

@@ -292,7 +292,7 @@ impl Mail {
     }
 
     /// Releases blobs that no link row names any more.
-    async fn release(&self, hashes: HashSet<BlobHash>) -> Result<(), MailError> {
+    pub(crate) async fn release(&self, hashes: HashSet<BlobHash>) -> Result<(), MailError> {
         for hash in hashes {
             if self.meta().links(&hash, 1).await?.is_empty() {
                 self.blobs().release(&hash).await?;

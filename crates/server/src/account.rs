@@ -1,15 +1,17 @@
-//! `gatepost account`, `history`, `undelete` and `verify`: through the control socket when the
-//! server runs, on the store itself when it does not.
+//! `gatepost account`, `history`, `undelete`, `verify` and `compact`: through the control socket
+//! when the server runs, on the store itself when it does not.
 
-use crate::admin::{self, Request, Response};
+use crate::admin::{self, Request, Response, Tools};
 use crate::backends::Backends;
 use crate::cli::{AccountCommand, CredentialCommand, Named, UndeleteCommand};
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use auth::NewSecret;
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::Arc;
 use types::Doors;
 
 pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
@@ -134,6 +136,10 @@ pub(crate) async fn verify(config: &Path, contents: bool) -> Result<(), Failure>
     carry_out(config, Request::Verify { contents }).await
 }
 
+pub(crate) async fn compact(config: &Path) -> Result<(), Failure> {
+    carry_out(config, Request::Compact).await
+}
+
 pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let response = match control::ask(&config.data_dir, &request).await {
@@ -153,8 +159,13 @@ pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Fai
 async fn on_the_store(config: &Config, request: Request) -> Result<Response, Failure> {
     let backends = Backends::open(config, net::Metrics::new(env!("CARGO_PKG_VERSION"))).await?;
     let mail = backends.engine(config.mail_options()).await?;
-    let response = admin::run(&mail, None, request).await;
-    mail.close().await?;
+    let tools = Tools {
+        mail,
+        auth: None,
+        backends: Arc::new(backends),
+    };
+    let response = admin::run(&tools, &Progress::new(), request).await;
+    tools.mail.close().await?;
     Ok(response)
 }
 

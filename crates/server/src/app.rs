@@ -1,5 +1,6 @@
 //! The running server: from a configuration to listening sockets, and down again.
 
+use crate::admin::Tools;
 use crate::backends::Backends;
 use crate::config::{Cleartext, Config, Directory};
 use crate::control;
@@ -49,7 +50,12 @@ pub(crate) async fn serve_with(
     let mail = backends.engine(config.mail_options()).await?;
     let auth = Auth::new(directories(&config, &mail)?, auth::Options::default());
     let auth = Arc::new(auth.with_app_passwords(Arc::new(StoreAppPasswords(mail.clone()))));
-    control::listen(&config.data_dir, mail.clone(), auth.clone())?;
+    let tools = Tools {
+        mail: mail.clone(),
+        auth: Some(auth.clone()),
+        backends: backends.clone(),
+    };
+    control::listen(&config.data_dir, tools)?;
     prepared(&mail).await?;
     let shutdown = Shutdown::new();
     if let Some(tls) = &tls {
@@ -101,9 +107,8 @@ async fn clean(mail: Mail, backends: Arc<Backends>, every: Duration) {
         if let Err(error) = mail.sweep().await {
             tracing::warn!(%error, "sweep");
         }
-        if let Err(error) = backends.collect().await {
-            tracing::warn!(%error, "collection");
-        }
+        // What went wrong is in the log, in metrics and in health.
+        let _ = backends.collect().await;
     }
 }
 

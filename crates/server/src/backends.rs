@@ -4,18 +4,23 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::metered::{MeteredBlobs, MeteredMeta, Troubles};
 use crate::progress::Progress;
-use blob_packs::PackStore;
+use crate::upkeep::Upkeep;
+use blob_packs::{Collected, PackStore};
 use net::Metrics;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{BlobStore, Health, MetaStore, StorageError};
+use storage::{BlobStore, ErrorKind, Health, MetaStore, StorageError};
 use storage_sled::SledStore;
+use types::BlobHash;
 
 /// Both halves of a store, open.
 pub(crate) struct Backends {
     pub(crate) meta: Arc<SledStore>,
     pub(crate) packs: Arc<PackStore>,
+    /// What is known of damage and of space.
+    pub(crate) upkeep: Arc<Upkeep>,
     metrics: Arc<Metrics>,
     troubles: Troubles,
 }
@@ -26,15 +31,15 @@ impl Backends {
     /// # Errors
     /// `Refused` when another process has it or a newer version wrote it.
     pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Failure> {
-        let (dir, settings) = (config.data_dir.clone(), config.storage.clone());
         let task = tokio::task::spawn_blocking({
-            let metrics = metrics.clone();
-            move || open(&dir, &settings, &metrics)
+            let (config, metrics) = (config.clone(), metrics.clone());
+            move || open(&config, &metrics)
         });
         let (meta, packs) = task
             .await
             .map_err(|_| Failure::trouble("opening the store failed"))??;
         Ok(Self {
+            upkeep: Upkeep::new(&metrics),
             meta,
             packs,
             metrics,
@@ -53,6 +58,7 @@ impl Backends {
             self.packs.clone(),
             &self.metrics,
             &self.troubles,
+            self.upkeep.clone(),
         ));
         Ok(mail::Mail::open(meta, blobs, options).await?)
     }
@@ -70,58 +76,133 @@ impl Backends {
         self.troubles.now().map_or(Ok(()), Err)
     }
 
-    /// Gives back the space of what nobody links to any more.
-    pub(crate) async fn collect(&self) -> Result<(), StorageError> {
+    /// What `verify` has to say of files as a whole; one line each.
+    pub(crate) async fn damaged_files(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (pack, blobs) in self.packs.missing() {
+            lines.push(format!(
+                "pack {pack} is missing: it held {blobs} messages, live ones and dead ones"
+            ));
+        }
+        let stats = self.packs.stats();
+        if stats.damaged_bytes > 0 {
+            lines.push(format!(
+                "{} bytes of packs are unreadable: which messages lay there is said above, if they \
+                 are still wanted",
+                stats.damaged_bytes
+            ));
+        }
+        match self.meta.damaged_files().await {
+            Ok(damaged) => lines.extend(damaged),
+            Err(error) => lines.push(error.to_string()),
+        }
+        lines
+    }
+
+    /// Whether a link row names a blob.
+    fn linked(&self) -> impl Fn(BlobHash) -> BoxFuture + Send + Sync + 'static {
         let meta = self.meta.clone();
-        let collected = self
-            .packs
-            .collect(move |hash| {
-                let meta = meta.clone();
-                async move { Ok(!meta.links(&hash, 1).await?.is_empty()) }
-            })
-            .await?;
-        tracing::debug!(?collected, "collected");
-        Ok(())
+        move |hash| {
+            let meta = meta.clone();
+            Box::pin(async move { Ok(!meta.links(&hash, 1).await?.is_empty()) })
+        }
+    }
+
+    /// Gives back the space of what nobody links to any more.
+    pub(crate) async fn collect(&self) -> Result<Collected, StorageError> {
+        let collected = self.packs.collect(self.linked()).await;
+        self.upkeep.collected(&collected);
+        collected
+    }
+
+    /// The same also where only little is dead, and of what was forgotten to be released.
+    pub(crate) async fn collect_all(&self) -> Result<Collected, StorageError> {
+        let forgotten = self.packs.release_unlinked(self.linked()).await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "blobs without a link were released");
+        }
+        let collected = self.packs.collect_from(WORTHWHILE, self.linked()).await;
+        self.upkeep.collected(&collected);
+        collected
     }
 }
 
+/// What the operator asks for is done where this share of a pack is dead.
+const WORTHWHILE: f64 = 0.02;
+
+type BoxFuture = Pin<Box<dyn Future<Output = Result<bool, StorageError>> + Send>>;
+
 type Opened = (Arc<SledStore>, Arc<PackStore>);
 
-fn open(
-    dir: &Path,
-    settings: &crate::config::Storage,
-    metrics: &Arc<Metrics>,
-) -> Result<Opened, Failure> {
+fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Opened, Failure> {
+    let dir = &config.data_dir;
     make_dir(dir)
         .map_err(|error| Failure::refused(format!("cannot make {}: {error}", dir.display())))?;
+    crate::format::check(dir)?;
     let failed = |error: StorageError| refusal(dir, error);
     let progress = Progress::new();
+    let meta_dir = meta_dir(dir);
+    let known = SledStore::exists(&meta_dir);
+    let packs = open_packs(config, metrics, &progress).map_err(failed)?;
+    if !known && packs.stats().blobs > 0 {
+        return Err(Failure::refused(format!(
+            "the metadata in {} is gone, but there is mail in {}: put it back from a backup, or \
+             let `gatepost recover` make it anew from the mail",
+            meta_dir.display(),
+            dir.join("packs").display()
+        )));
+    }
+    let meta = open_meta(&meta_dir, config, metrics, false, &progress);
+    let meta = meta.map_err(|error| match error.kind {
+        ErrorKind::Corrupt => Failure::trouble(format!(
+            "{}. Nothing was changed. Put {} back from a backup, or let `gatepost recover` make of \
+             it what can be made",
+            error.context,
+            meta_dir.display()
+        )),
+        _ => failed(error),
+    })?;
+    Ok((meta, packs))
+}
+
+/// Opens the metadata in `dir`.
+pub(crate) fn open_meta(
+    dir: &Path,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    salvage: bool,
+    progress: &Progress,
+) -> Result<Arc<SledStore>, StorageError> {
     let options = storage_sled::Options {
-        cache_bytes: settings.cache_bytes,
-        segment_bytes: settings.log_segment_bytes,
-        checkpoint_bytes: settings.checkpoint_bytes,
-        export_every: settings.export_bytes,
+        cache_bytes: config.storage.cache_bytes,
+        segment_bytes: config.storage.log_segment_bytes,
+        checkpoint_bytes: config.storage.checkpoint_bytes,
+        export_every: config.storage.export_bytes,
         boot_id: boot_id(),
         observer: Arc::new(Observer(metrics.clone())),
+        salvage,
         ..storage_sled::Options::default()
     };
-    let meta = SledStore::open(&meta_dir(dir), options, &|p| {
-        progress.bytes(p.step, p.done, p.total);
-    })
-    .map_err(failed)?;
+    SledStore::open(dir, options, &|p| progress.bytes(p.step, p.done, p.total))
+}
+
+/// Opens the mail.
+pub(crate) fn open_packs(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    progress: &Progress,
+) -> Result<Arc<PackStore>, StorageError> {
     let fsync = metrics.clone();
     let options = blob_packs::Options {
-        pack_bytes: settings.pack_bytes,
+        pack_bytes: config.storage.pack_bytes,
         on_sync: Some(Arc::new(move |took: Duration, _| {
             fsync.store_fsync_seconds.observe(took.as_secs_f64());
         })),
         ..blob_packs::Options::default()
     };
-    let packs = PackStore::open(dir.join("packs"), options, |p| {
+    PackStore::open(config.data_dir.join("packs"), options, |p| {
         progress.bytes("reading packs", p.done, p.total);
     })
-    .map_err(failed)?;
-    Ok((meta, packs))
 }
 
 /// Makes a directory and those above it, durably: a power cut must not take back the name of the
@@ -149,18 +230,19 @@ fn boot_id() -> Option<String> {
     Some(format!("{} {more}", id.trim()))
 }
 
-fn meta_dir(dir: &Path) -> PathBuf {
+/// Where the metadata lies.
+pub(crate) fn meta_dir(dir: &Path) -> PathBuf {
     dir.join("meta")
 }
 
-fn refusal(dir: &Path, error: StorageError) -> Failure {
+pub(crate) fn refusal(dir: &Path, error: StorageError) -> Failure {
     match error.kind {
-        storage::ErrorKind::InUse => Failure::refused(format!(
+        ErrorKind::InUse => Failure::refused(format!(
             "{} is in use by another process: {}",
             dir.display(),
             error.context
         )),
-        storage::ErrorKind::Incompatible => Failure::refused(error.context),
+        ErrorKind::Incompatible => Failure::refused(error.context),
         _ => Failure::trouble(format!("cannot open {}: {error}", dir.display())),
     }
 }

@@ -65,6 +65,21 @@ pub(crate) enum Command {
         #[arg(long)]
         contents: bool,
     },
+    /// Gives the space of removed messages back now, not only once it is worth the work
+    Compact {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Makes the mailboxes anew from the mail itself, after the metadata was lost or damaged
+    Recover {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Also when the metadata is well, or cannot be read for a reason that may pass
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Subcommand)]

@@ -37,6 +37,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<storage::StorageError> for Failure {
+    fn from(error: storage::StorageError) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
 impl From<mail::MailError> for Failure {
     fn from(error: mail::MailError) -> Self {
         use mail::MailErrorKind as Kind;

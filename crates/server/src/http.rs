@@ -83,6 +83,7 @@ impl Pages {
                 let number = |n| i64::try_from(n).unwrap_or(i64::MAX);
                 self.metrics.undelete_messages.set(number(removed.messages));
                 self.metrics.undelete_bytes.set(number(removed.bytes));
+                self.backends.upkeep.measure(&self.backends.packs);
                 let mut response = page(StatusCode::OK, self.metrics.render());
                 let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4");
                 response
@@ -95,7 +96,13 @@ impl Pages {
                 page(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
             }
             "/health/ready" => match self.backends.health() {
-                Ok(()) => page(StatusCode::OK, "ready\n"),
+                // What is served is served, whatever a few damaged messages are.
+                Ok(()) => {
+                    let warnings = self.backends.upkeep.warnings(&self.backends.packs);
+                    let lines = std::iter::once("ready".to_owned()).chain(warnings);
+                    let text: String = lines.map(|line| line + "\n").collect();
+                    page(StatusCode::OK, text)
+                }
                 Err(reason) => page(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
             },
             _ => page(

@@ -12,16 +12,19 @@ mod control;
 mod demo;
 mod directory;
 mod failure;
+mod format;
 mod http;
 mod limit;
 mod logging;
 mod metered;
 mod policy;
 mod progress;
+mod recover;
 mod signals;
 mod time;
 mod trouble;
 mod uidl;
+mod upkeep;
 
 use clap::Parser;
 use failure::Failure;
@@ -63,6 +66,8 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
             } => account::history(named, message, limit).await,
             cli::Command::Undelete(command) => account::undelete(command).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
+            cli::Command::Compact { config } => account::compact(&config).await,
+            cli::Command::Recover { config, force } => recover::run(&config, force).await,
         }
     });
     // Blocking work that is still under way must not keep a finished server from ending.

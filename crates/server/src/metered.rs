@@ -2,6 +2,7 @@
 //! they could not do.
 
 use crate::trouble::Trouble;
+use crate::upkeep::Upkeep;
 use async_trait::async_trait;
 use bytes::Bytes;
 use net::Metrics;
@@ -157,21 +158,28 @@ impl<S: MetaStore> MetaStore for MeteredMeta<S> {
     }
 }
 
-/// A [`BlobStore`] with timers.
+/// A [`BlobStore`] with timers, that notes which blobs turn out to be damaged.
 pub(crate) struct MeteredBlobs<S> {
     inner: Arc<S>,
     put: Timer,
     get: Timer,
     many: Timer,
+    upkeep: Arc<Upkeep>,
 }
 
 impl<S: BlobStore> MeteredBlobs<S> {
-    pub(crate) fn new(inner: Arc<S>, metrics: &Metrics, troubles: &Troubles) -> Self {
+    pub(crate) fn new(
+        inner: Arc<S>,
+        metrics: &Metrics,
+        troubles: &Troubles,
+        upkeep: Arc<Upkeep>,
+    ) -> Self {
         let timer = |op, trouble| Timer::new(metrics, op, inner.backend(), trouble);
         Self {
             put: timer("put", &troubles.writing),
             get: timer("get", &troubles.reading),
             many: timer("get_many", &troubles.reading),
+            upkeep,
             inner,
         }
     }
@@ -188,15 +196,18 @@ impl<S: BlobStore> BlobStore for MeteredBlobs<S> {
     }
 
     async fn get(&self, blob: &BlobRef, range: Range<u32>) -> Result<Bytes, StorageError> {
-        self.get.time(self.inner.get(blob, range)).await
+        let result = self.get.time(self.inner.get(blob, range)).await;
+        self.upkeep.read(&blob.hash, &result);
+        result
     }
 
     async fn get_many(&self, blobs: &[BlobRef]) -> Vec<Result<Bytes, StorageError>> {
         let started = Instant::now();
         let contents = self.inner.get_many(blobs).await;
         self.many.ok.observe(started.elapsed().as_secs_f64());
-        for content in &contents {
+        for (blob, content) in blobs.iter().zip(&contents) {
             self.many.trouble.hear(content);
+            self.upkeep.read(&blob.hash, content);
         }
         contents
     }
@@ -210,7 +221,9 @@ impl<S: BlobStore> BlobStore for MeteredBlobs<S> {
     }
 
     async fn verify(&self, hash: &BlobHash) -> Result<(), StorageError> {
-        self.inner.verify(hash).await
+        let result = self.inner.verify(hash).await;
+        self.upkeep.read(hash, &result);
+        result
     }
 
     async fn close(&self) -> Result<(), StorageError> {

@@ -31,6 +31,10 @@ pub(crate) struct Schedule {
 struct Demand {
     due: bool,
     stop: bool,
+    /// An export is wanted whether it is due or not.
+    export: bool,
+    /// How many exports were begun and ended, well or not.
+    exports: u64,
 }
 
 impl Schedule {
@@ -57,6 +61,35 @@ impl Schedule {
     /// Wakes the thread.
     pub(crate) fn kick(&self) {
         self.lock().due = true;
+        self.wake.notify_all();
+    }
+
+    /// Has an export written now.
+    pub(crate) fn order_export(&self) {
+        self.lock().export = true;
+        self.kick();
+    }
+
+    /// Whether one was ordered since this was asked last.
+    fn take_order(&self) -> bool {
+        std::mem::take(&mut self.lock().export)
+    }
+
+    /// Waits for the end of an export that begins from now on; returns at once when stopped.
+    fn wait_for_export(&self) {
+        let before = self.lock().exports;
+        self.order_export();
+        // One may be under way that began too early.
+        let demand = self.lock();
+        let _ended = self
+            .wake
+            .wait_while(demand, |d| d.exports < before + 1 && !d.stop)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+
+    /// Tells who waits that an export ended.
+    fn ended_export(&self) {
+        self.lock().exports += 1;
         self.wake.notify_all();
     }
 
@@ -99,16 +132,29 @@ impl Core {
             if self.schedule.since_checkpoint.load(Ordering::Relaxed) > 0 {
                 self.checkpoint_or_fail();
             }
-            if self.export_is_due()
-                && let Err(error) = self.export()
-            {
-                // The log is kept until an export succeeds, so nothing is lost but space.
-                tracing::warn!(%error, "writing an export failed");
+            if self.schedule.take_order() || self.export_is_due() {
+                if let Err(error) = self.export() {
+                    // The log is kept until an export succeeds, so nothing is lost but space.
+                    tracing::warn!(%error, "writing an export failed");
+                }
+                self.schedule.ended_export();
             }
         }
+        self.schedule.stop();
         if self.group.failure().is_some() {
             self.distrust();
         }
+    }
+
+    /// Writes as many exports as are kept, so that all log before them goes.
+    pub(crate) fn trim(&self) -> Result<(), StorageError> {
+        for _ in 0..KEEP {
+            if let Some(reason) = self.group.failure() {
+                return Err(StorageError::unavailable(format!("read-only: {reason}")));
+            }
+            self.schedule.wait_for_export();
+        }
+        Ok(())
     }
 
     /// A checkpoint; an index that cannot be made durable makes the store read-only.

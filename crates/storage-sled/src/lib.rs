@@ -13,10 +13,13 @@
 //! | `recent.rs` | what was written lately, in memory, in front of sled |
 //! | `checkpoint.rs`, `export.rs` | bounding the replay; the sorted copy a rebuild starts from |
 //! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
+//! | `salvage.rs` | from damaged files to what the store once was |
+//! | `check.rs` | damage that nobody would notice until a rebuild |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
 //! | `watch.rs` | ticks |
 #![forbid(unsafe_code)]
 
+mod check;
 mod checkpoint;
 mod db;
 mod export;
@@ -31,6 +34,7 @@ mod options;
 mod rebuild;
 mod recent;
 mod record;
+mod salvage;
 mod segment;
 mod spread;
 mod startup;

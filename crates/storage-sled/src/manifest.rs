@@ -95,6 +95,11 @@ fn parse_store(hex: &str) -> Option<StoreId> {
     (hex.len() == 32).then(|| number.to_be_bytes())
 }
 
+/// Whether `dir` has a manifest, sound or not.
+pub(crate) fn exists(dir: &Path) -> bool {
+    dir.join(MANIFEST_NAME).exists()
+}
+
 /// Takes the directory for this process until the file is dropped.
 pub(crate) fn lock(dir: &Path) -> Result<File, StorageError> {
     let path = dir.join(LOCK_NAME);

@@ -22,6 +22,9 @@ pub struct Options {
     /// With less than this free on the file system commits answer `Unavailable`: sled does not
     /// survive a full disk without a restart, so it must never meet one.
     pub min_free_bytes: u64,
+    /// Takes a damaged log for its end: what was committed behind the damage is given up. For
+    /// `gatepost recover`, on a copy of the files: what is given up is cut off.
+    pub salvage: bool,
     /// Overrides the kernel's boot id.
     pub boot_id: Option<String>,
     /// Told about what happens, for metrics.
@@ -40,6 +43,7 @@ impl Default for Options {
             export_every: 256 << 20,
             relaxed_sync: Duration::from_millis(100),
             min_free_bytes: 64 << 20,
+            salvage: false,
             boot_id: None,
             observer: Arc::new(Silent),
             #[cfg(test)]

@@ -8,11 +8,13 @@ use crate::recent::Index;
 use crate::record;
 use crate::segment::{Reader, Segment, StoreId};
 use crate::spread::{Feeder, spread};
+use crate::tail::Tail;
 use std::fs;
 use std::path::{Path, PathBuf};
 use storage::{ErrorKind, StorageError};
 
 /// What a rebuild starts from.
+#[derive(Clone, Copy)]
 pub(crate) struct Sources<'a> {
     pub(crate) store: &'a StoreId,
     pub(crate) exports: &'a [Export],
@@ -20,6 +22,20 @@ pub(crate) struct Sources<'a> {
     /// The sequence of the last record.
     pub(crate) end: u64,
     pub(crate) progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+impl<'a> Sources<'a> {
+    /// The same with a log.
+    pub(crate) fn with<'b>(&self, tail: &'b Tail) -> Sources<'b>
+    where
+        'a: 'b,
+    {
+        Sources {
+            segments: &tail.segments,
+            end: tail.next - 1,
+            ..*self
+        }
+    }
 }
 
 impl Sources<'_> {

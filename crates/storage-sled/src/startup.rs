@@ -8,6 +8,7 @@ use crate::manifest::{self, Manifest};
 use crate::options::{Options, Progress};
 use crate::rebuild::{Sources, set_aside};
 use crate::recent::Index;
+use crate::salvage;
 use crate::segment::{Segment, StoreId};
 use crate::tail;
 use std::fs::{self, File};
@@ -56,6 +57,14 @@ pub(crate) struct Opened {
     pub(crate) log_behind_export: u64,
 }
 
+/// Whether `root` holds more of a store than what can be made again.
+pub(crate) fn exists(root: &Path) -> bool {
+    let layout = Layout::new(root);
+    manifest::exists(root)
+        || Segment::list(&layout.log).is_ok_and(|segments| !segments.is_empty())
+        || Export::list(&layout.exports).is_ok_and(|exports| !exports.is_empty())
+}
+
 /// Opens the store in `root`, repairing what a crash or a power loss left.
 pub(crate) fn open(
     root: &Path,
@@ -78,16 +87,22 @@ pub(crate) fn open(
     begin_run(&mut manifest, &layout, options)?;
 
     let (known, export_bytes) = durable_for_sure(&exports, &manifest)?;
-    let tail = tail::find(&layout.log, &manifest.store, known)?;
     let sources = Sources {
         store: &manifest.store,
         exports: &exports,
-        segments: &tail.segments,
-        end: tail.next - 1,
+        segments: &[],
+        end: 0,
         progress,
     };
-    let index = bring_up(&layout, options, &sources, promised)?;
-    manifest.promised = sources.end;
+    let (tail, index) = if options.salvage {
+        salvage::bring_up(&layout, options, sources, promised)?
+    } else {
+        let tail = tail::find(&layout.log, &manifest.store, known)?;
+        let sources = sources.with(&tail);
+        let index = bring_up(&layout, options, &sources, promised)?;
+        (tail, index)
+    };
+    manifest.promised = tail.next - 1;
     manifest.write(root)?;
     let log_behind_export = log_bytes_behind(&tail.segments, exports.first());
     let log = Log::start(log_config(&layout, &manifest, options), tail.next)?;
@@ -148,6 +163,9 @@ fn begin_run(
         tracing::warn!("the machine went down while the store was in use: rebuilding the index");
         set_aside(&layout.index).map_err(|e| StorageError::io("set the index aside", &e))?;
         manifest.generation += 1;
+    } else if options.salvage {
+        // What was announced may be given up.
+        manifest.generation += 1;
     }
     manifest.boot = boot;
     manifest.clean = false;
@@ -199,26 +217,7 @@ fn usable(
     sources: &Sources<'_>,
     promised: u64,
 ) -> Result<(Index, u64), String> {
-    let index = Index::open(dir, options.cache_bytes).map_err(|e| e.to_string())?;
-    let read = |key: &[u8]| index.get(key).map_err(|e| e.to_string());
-    if read(&keys::STORE)?.as_deref() != Some(sources.store) {
-        return Err("the index is incomplete or of another store".to_owned());
-    }
-    let low = read(&keys::LOW)?.and_then(|low| sequence(&low));
-    let low = low.ok_or("the index does not say what it knows")?;
-    if low < promised {
-        return Err(format!(
-            "the index knows {low} records, {promised} were promised"
-        ));
-    }
-    let mut ahead = low;
-    let (start, end) = keys::applied_range();
-    index
-        .scan(start, end, false, |_, value| {
-            ahead = ahead.max(sequence(value).unwrap_or(u64::MAX));
-            ControlFlow::Continue(())
-        })
-        .map_err(|e| e.to_string())?;
+    let Known { index, low, ahead } = Known::read(dir, options, sources.store, promised)?;
     if ahead > sources.end {
         let end = sources.end;
         return Err(format!(
@@ -232,6 +231,47 @@ fn usable(
         ));
     }
     Ok((index, low))
+}
+
+/// An index and what it says of itself.
+pub(crate) struct Known {
+    pub(crate) index: Index,
+    /// It knows everything up to here...
+    pub(crate) low: u64,
+    /// ...and perhaps something up to here.
+    pub(crate) ahead: u64,
+}
+
+impl Known {
+    /// Opens the index in `dir`, or says why it is worthless.
+    pub(crate) fn read(
+        dir: &Path,
+        options: &Options,
+        store: &StoreId,
+        promised: u64,
+    ) -> Result<Self, String> {
+        let index = Index::open(dir, options.cache_bytes).map_err(|e| e.to_string())?;
+        let read = |key: &[u8]| index.get(key).map_err(|e| e.to_string());
+        if read(&keys::STORE)?.as_deref() != Some(store) {
+            return Err("the index is incomplete or of another store".to_owned());
+        }
+        let low = read(&keys::LOW)?.and_then(|low| sequence(&low));
+        let low = low.ok_or("the index does not say what it knows")?;
+        if low < promised {
+            return Err(format!(
+                "the index knows {low} records, {promised} were promised"
+            ));
+        }
+        let mut ahead = low;
+        let (start, end) = keys::applied_range();
+        index
+            .scan(start, end, false, |_, value| {
+                ahead = ahead.max(sequence(value).unwrap_or(u64::MAX));
+                ControlFlow::Continue(())
+            })
+            .map_err(|e| e.to_string())?;
+        Ok(Self { index, low, ahead })
+    }
 }
 
 fn sequence(value: &[u8]) -> Option<u64> {

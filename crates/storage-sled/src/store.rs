@@ -112,6 +112,20 @@ impl SledStore {
         Ok(Arc::new(store))
     }
 
+    /// Gives back the space of the log that the index does not need any more, and of exports in
+    /// which there is much that was deleted since.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store is read-only or closed.
+    pub async fn trim(&self) -> Result<(), StorageError> {
+        self.blocking(Core::trim).await
+    }
+
+    /// Whether anything of a store is in `dir`: without it [`Self::open`] makes a new one.
+    pub fn exists(dir: &Path) -> bool {
+        startup::exists(dir)
+    }
+
     #[cfg(test)]
     pub(crate) fn core(&self) -> &Core {
         &self.0
@@ -131,7 +145,7 @@ impl SledStore {
         Ok(())
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Core) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {

@@ -26,9 +26,44 @@ pub(crate) struct Tail {
 /// # Errors
 /// `Corrupt`, naming file and offset, when a record is damaged or gone that was durable once.
 pub(crate) fn find(dir: &Path, store: &StoreId, known: u64) -> Result<Tail, StorageError> {
+    find_or_give_up(dir, store, known, false)
+}
+
+/// The same, taking damage for the end: what was behind it is cut off although it was durable.
+pub(crate) fn find_up_to_damage(
+    dir: &Path,
+    store: &StoreId,
+    known: u64,
+) -> Result<Tail, StorageError> {
+    find_or_give_up(dir, store, known, true)
+}
+
+/// No log at all: what is there is removed, and `next` is the first record of a new one.
+pub(crate) fn give_up(dir: &Path, next: u64) -> Result<Tail, StorageError> {
+    let segments = Segment::list(dir).map_err(|e| StorageError::io("list the log", &e))?;
+    drop_behind(dir, &segments, [].iter(), None)
+        .map_err(|e| StorageError::io("remove the log", &e))?;
+    Ok(Tail {
+        segments: Vec::new(),
+        next,
+    })
+}
+
+fn find_or_give_up(
+    dir: &Path,
+    store: &StoreId,
+    known: u64,
+    gives_up: bool,
+) -> Result<Tail, StorageError> {
     let mut segments = Segment::list(dir).map_err(|e| StorageError::io("list the log", &e))?;
     let Some(newest) = segments.len().checked_sub(1) else {
-        return empty(known);
+        return match gives_up {
+            true => Ok(Tail {
+                segments,
+                next: known.saturating_add(1),
+            }),
+            false => empty(known),
+        };
     };
     let start = segments.partition_point(|s| s.first <= known.saturating_add(1));
     let start = start.saturating_sub(1);
@@ -62,7 +97,9 @@ pub(crate) fn find(dir: &Path, store: &StoreId, known: u64) -> Result<Tail, Stor
         at += 1;
         end = None;
     }
-    refuse_damage(&segments[at..], end.as_ref(), store, next, known)?;
+    if !gives_up {
+        refuse_damage(&segments[at..], end.as_ref(), store, next, known)?;
+    }
     // A segment without a record goes too: the next one will have its name.
     let offset = end.map_or(0, |reader| reader.offset());
     let keep = at + usize::from(offset > HEADER as u64);

@@ -26,6 +26,9 @@ pub struct Provenance {
     pub owners: Vec<(AccountId, String)>,
     /// INTERNALDATE, in seconds since 1970 UTC.
     pub internal_date: i64,
+    /// For each owner the header lines of that delivery alone, which stand in front of the bytes;
+    /// or nothing, when there are none. A store may drop them when there are too many.
+    pub lines: Vec<Bytes>,
 }
 
 /// Immutable bytes by content.

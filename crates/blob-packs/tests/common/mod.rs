@@ -52,6 +52,7 @@ pub fn origin(account: u64) -> Provenance {
     Provenance {
         owners: vec![(AccountId(account), "INBOX".into())],
         internal_date: 1_700_000_000 + account as i64,
+        ..Provenance::default()
     }
 }
 

@@ -158,6 +158,7 @@ impl Server {
         let origin = Provenance {
             owners: vec![(account.id(), name.to_string())],
             internal_date: 837_596_665,
+            ..Provenance::default()
         };
         let body = bytes::Bytes::copy_from_slice(body);
         let content = self

@@ -7,13 +7,16 @@ mod undelete;
 
 pub(crate) use undelete::Which;
 
+use crate::backends::Backends;
 use crate::limit::Limit;
 use crate::policy;
+use crate::progress::Progress;
 use crate::time;
 use crate::uidl::{self, Old};
 use auth::Auth;
 use mail::{Account, AccountInfo, Mail, MailError, MailErrorKind, QuotaLimits};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use types::{Doors, Pop3Policy};
 
 /// A request. Passwords arrive hashed.
@@ -96,6 +99,28 @@ pub(crate) enum Request {
     Verify {
         contents: bool,
     },
+    Compact,
+}
+
+/// What requests are carried out with.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    pub(crate) mail: Mail,
+    /// Of a running server.
+    pub(crate) auth: Option<Arc<Auth>>,
+    pub(crate) backends: Arc<Backends>,
+}
+
+/// Hears how far long work is.
+pub(crate) trait Steps: Send + Sync {
+    /// `done` of `total` things of a step.
+    fn step(&self, step: &str, done: u64, total: u64);
+}
+
+impl Steps for Progress {
+    fn step(&self, step: &str, done: u64, total: u64) {
+        self.count(step, done, total);
+    }
 }
 
 /// An answer.
@@ -111,7 +136,8 @@ pub(crate) enum Response {
 }
 
 /// Carries a request out.
-pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> Response {
+pub(crate) async fn run(tools: &Tools, steps: &dyn Steps, request: Request) -> Response {
+    let (mail, auth) = (&tools.mail, tools.auth.as_deref());
     let forget = |name: &str| {
         if let Some(auth) = auth {
             auth.invalidate(name);
@@ -185,7 +211,8 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
             undelete::list(mail, &name, &which, limit).await
         }
         Request::UndeleteRestore { name, which } => undelete::restore(mail, &name, &which).await,
-        Request::Verify { contents } => return verify(mail, contents).await,
+        Request::Verify { contents } => return verify(tools, steps, contents).await,
+        Request::Compact => return compact(tools, steps).await,
     };
     match result {
         Ok(lines) => Response::Done { lines },
@@ -329,16 +356,62 @@ async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
     Ok(lines)
 }
 
-async fn verify(mail: &Mail, contents: bool) -> Response {
-    match mail.check(contents).await {
-        Ok(problems) if problems.is_empty() => Response::Done {
+async fn verify(tools: &Tools, steps: &dyn Steps, contents: bool) -> Response {
+    let step = |done, total| steps.step("checking messages", done, total);
+    let mut problems = match tools.mail.check_with(contents, step).await {
+        Ok(problems) => problems,
+        Err(error) => {
+            return Response::Failed {
+                sentence: error.to_string(),
+            };
+        }
+    };
+    problems.extend(tools.backends.damaged_files().await);
+    if problems.is_empty() {
+        return Response::Done {
             lines: vec!["everything is as it should be".to_owned()],
-        },
-        Ok(problems) => Response::Failed {
-            sentence: problems.join("\n"),
-        },
-        Err(error) => Response::Failed {
+        };
+    }
+    Response::Failed {
+        sentence: problems.join("\n"),
+    }
+}
+
+/// Lets go of what may go, and gives its space back.
+async fn compact(tools: &Tools, steps: &dyn Steps) -> Response {
+    let before = tools.backends.packs.stats().bytes;
+    steps.step("looking for what may go", 0, 3);
+    if let Err(error) = tools.mail.sweep().await {
+        return Response::Failed {
             sentence: error.to_string(),
+        };
+    }
+    steps.step("rewriting packs", 1, 3);
+    let collected = tools.backends.collect_all().await;
+    steps.step("rewriting exports", 2, 3);
+    let trimmed = tools.backends.meta.trim().await;
+    match collected.and_then(|collected| trimmed.map(|()| collected)) {
+        Ok(collected) => {
+            let stats = tools.backends.packs.stats();
+            Response::Done {
+                lines: vec![
+                    format!(
+                        "{} packs rewritten, {} messages removed for good",
+                        collected.packs, collected.blobs
+                    ),
+                    format!("packs took {before} bytes, and take {} now", stats.bytes),
+                    format!(
+                        "{} bytes wait for the end of their grace period",
+                        stats.dead_bytes
+                    ),
+                ],
+            }
+        }
+        Err(error) => Response::Failed {
+            sentence: format!(
+                "{}; nothing is lost, and it can be tried again",
+                error.context
+            ),
         },
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod postfix;
 pub(crate) mod thunderbird;
 pub(crate) mod trace;
+pub(crate) mod world;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

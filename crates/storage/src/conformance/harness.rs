@@ -326,5 +326,6 @@ pub(super) fn origin() -> Provenance {
     Provenance {
         owners: vec![(AccountId(1), "INBOX".to_owned())],
         internal_date: 1_700_000_000,
+        ..Provenance::default()
     }
 }

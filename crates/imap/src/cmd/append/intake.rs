@@ -148,6 +148,7 @@ impl Intake {
             let origin = Provenance {
                 owners: vec![(self.to.account.id(), self.to.name.as_str().to_owned())],
                 internal_date: waiting.internal_date,
+                ..Provenance::default()
             };
             let mail = mail.clone();
             tasks.push(tokio::spawn(async move {

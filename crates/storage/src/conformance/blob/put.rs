@@ -163,6 +163,10 @@ pub async fn any_origin_is_taken<H: BlobHarness>(case: &mut BlobCase<H>) {
     let dates = [0, i64::MIN, i64::MAX];
     for (number, (owners, internal_date)) in owners.into_iter().zip(dates).enumerate() {
         let origin = Provenance {
+            lines: owners
+                .iter()
+                .map(|_| Bytes::from_static(b"X: y\r\n"))
+                .collect(),
             owners,
             internal_date,
         };

@@ -1,0 +1,239 @@
+//! Space really returns to the file system (DESIGN 3.5): after nine of ten messages are deleted,
+//! mail takes at most half more than what is left takes compressed.
+//!
+//! `GATEPOST_SPACE=2048` delivers so many MiB.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use blob_packs::{Options, PackStore};
+use bytes::Bytes;
+use mail::{Account, Mail, NewMessage, Provenance};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+use storage::{BlobStore, MetaStore};
+use storage_sled::SledStore;
+use testkit::corpus::Corpus;
+use types::{Flags, MailboxId, MailboxName, Uid, UidSet};
+
+/// How much is delivered.
+struct Form {
+    bytes: u64,
+    pack_bytes: u64,
+}
+
+impl Form {
+    fn wanted() -> Self {
+        let mib = std::env::var("GATEPOST_SPACE").map_or(8, |mib| mib.parse().unwrap());
+        Self {
+            bytes: mib << 20,
+            // Sixteen packs, or more of the usual size.
+            pack_bytes: (mib << 16).min(1 << 30),
+        }
+    }
+}
+
+/// A store whose packs believe in another time.
+struct Place {
+    mail: Mail,
+    meta: Arc<SledStore>,
+    packs: Arc<PackStore>,
+    ahead: Arc<AtomicU64>,
+}
+
+fn packs(dir: &Path, form: &Form, ahead: &Arc<AtomicU64>) -> Arc<PackStore> {
+    let ahead = ahead.clone();
+    let options = Options {
+        pack_bytes: form.pack_bytes,
+        now: Arc::new(move || {
+            SystemTime::now() + Duration::from_secs(ahead.load(Ordering::SeqCst))
+        }),
+        ..Options::default()
+    };
+    PackStore::open(dir, options, |_| {}).unwrap()
+}
+
+impl Place {
+    async fn open(dir: &Path, form: &Form) -> Self {
+        let ahead = Arc::new(AtomicU64::new(0));
+        let options = storage_sled::Options::default();
+        let meta = SledStore::open(&dir.join("meta"), options, &|_| {}).unwrap();
+        let packs = packs(&dir.join("packs"), form, &ahead);
+        let options = mail::Options {
+            undelete_seconds: 0,
+            grace_seconds: 0,
+            ..mail::Options::default()
+        };
+        let mail = Mail::open(meta.clone(), packs.clone(), options).await;
+        Self {
+            mail: mail.unwrap(),
+            meta,
+            packs,
+            ahead,
+        }
+    }
+
+    async fn account(&self) -> (Account, MailboxId) {
+        let info = self.mail.ensure_account("alice").await.unwrap();
+        let account = self.mail.account(info.id).await.unwrap();
+        let inbox = account.tree().find(&MailboxName::inbox()).unwrap().id;
+        (account, inbox)
+    }
+
+    async fn deliver(&self, account: &Account, inbox: MailboxId, message: Vec<u8>) {
+        let origin = Provenance {
+            owners: vec![(account.id(), "INBOX".to_owned())],
+            ..Provenance::default()
+        };
+        let content = self.mail.ingest(message.into(), &origin).await.unwrap();
+        let message = NewMessage {
+            content,
+            prefix: Bytes::new(),
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            internal_date: None,
+        };
+        account.append(inbox, vec![message]).await.unwrap();
+    }
+
+    async fn collect(&self) {
+        let meta = self.meta.clone();
+        let linked = move |hash| {
+            let meta = meta.clone();
+            async move { Ok(!meta.links(&hash, 1).await?.is_empty()) }
+        };
+        self.packs.collect(linked).await.unwrap();
+    }
+}
+
+/// What the messages take compressed, one by one, as compaction writes them.
+async fn compressed(form: &Form, messages: &[Bytes]) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = Arc::new(AtomicU64::new(0));
+    let packs = packs(dir.path(), form, &ahead);
+    let origin = Provenance::default();
+    for messages in messages.chunks(256) {
+        let puts = messages
+            .iter()
+            .map(|message| packs.put(message.clone(), &origin));
+        for put in puts {
+            put.await.unwrap();
+        }
+    }
+    packs.seal_active().await.unwrap();
+    ahead.store(90 * 86_400, Ordering::SeqCst);
+    packs.collect(async |_| Ok(true)).await.unwrap();
+    let bytes = packs.stats().bytes;
+    packs.close().await.unwrap();
+    bytes
+}
+
+/// Bytes of all files of a directory, without blocks reserved ahead of an end.
+fn size(dir: &Path) -> u64 {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        sum += match path.is_dir() {
+            true => size(&path),
+            false => path.metadata().unwrap().len(),
+        };
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_gives_its_space_back() {
+    let form = Form::wanted();
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::open(dir.path(), &form).await;
+    let (account, inbox) = place.account().await;
+    let (mut kept, mut bytes, mut count) = (Vec::new(), 0, 0u32);
+    for message in Corpus::new(1) {
+        bytes += message.len() as u64;
+        count += 1;
+        if count.is_multiple_of(10) {
+            kept.push(Bytes::from(message.clone()));
+        }
+        place.deliver(&account, inbox, message).await;
+        if bytes > form.bytes {
+            break;
+        }
+    }
+    let full = size(&dir.path().join("packs"));
+    let selected = account.select(inbox).await.unwrap();
+    let gone = (1..=count).filter(|n| !n.is_multiple_of(10));
+    let gone: UidSet = gone.filter_map(Uid::new).collect();
+    selected.expunge(&gone).await.unwrap();
+    drop(selected);
+    place.mail.sweep().await.unwrap();
+    place.ahead.store(2 * 86_400, Ordering::SeqCst);
+
+    // While somebody delivers.
+    let stop = AtomicBool::new(false);
+    let alone = pace(&place, &account, inbox, 1, &stop, 40).await;
+    let ((), beside) = tokio::join!(
+        async {
+            place.collect().await;
+            stop.store(true, Ordering::SeqCst);
+        },
+        pace(&place, &account, inbox, 2, &stop, 40)
+    );
+    println!("a delivery takes {alone:?} alone, {beside:?} beside the compaction");
+    for uid in 1..=count {
+        if uid.is_multiple_of(10) {
+            let row = account
+                .select(inbox)
+                .await
+                .unwrap()
+                .view()
+                .find(Uid::new(uid).unwrap());
+            let email = account
+                .emails(&[row.unwrap().email])
+                .await
+                .unwrap()
+                .remove(0)
+                .unwrap();
+            let body = place.mail.contents(&[&email]).await.remove(0).unwrap();
+            assert!(body == kept[uid as usize / 10 - 1], "uid {uid}");
+        }
+    }
+    place.collect().await;
+    place.meta.trim().await.unwrap();
+    let problems = place.mail.check(true).await.unwrap();
+    assert!(problems.is_empty(), "{problems:#?}");
+    let left = size(&dir.path().join("packs"));
+    let meta = size(&dir.path().join("meta"));
+    let least = compressed(&form, &kept).await;
+    println!(
+        "{bytes} bytes delivered, {full} on disk; a tenth is left: {least} bytes compressed, packs \
+         take {left}, metadata {meta}"
+    );
+    assert!(left < full / 5, "{full} -> {left}");
+    // What was delivered meanwhile is not compressed yet.
+    let new: u64 = 64 << 10;
+    assert!(left < least * 3 / 2 + new, "{left} for {least}");
+    place.mail.close().await.unwrap();
+}
+
+/// How long deliveries take in the middle, at least `least` of them and until `stop`.
+async fn pace(
+    place: &Place,
+    account: &Account,
+    inbox: MailboxId,
+    seed: u64,
+    stop: &AtomicBool,
+    least: usize,
+) -> Duration {
+    let mut took = Vec::new();
+    for n in 0.. {
+        let message = format!("Subject: {seed} {n}\r\n\r\nSmall\r\n").into_bytes();
+        let start = Instant::now();
+        place.deliver(account, inbox, message).await;
+        took.push(start.elapsed());
+        if took.len() >= least && (seed == 1 || stop.load(Ordering::SeqCst)) {
+            break;
+        }
+    }
+    took.sort_unstable();
+    took[took.len() / 2]
+}
