@@ -5,6 +5,7 @@ use crate::buffers::Buffers;
 use crate::catalog::{Catalog, Sealed};
 use crate::files::{OpenFiles, Patience, Which};
 use crate::format::{self, FILE_HEADER, StoreId};
+use crate::hold::Holds;
 use crate::index::Slot;
 use crate::options::{Options, Progress};
 use crate::read::plausible;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) files: OpenFiles,
     pub(crate) buffers: Buffers,
+    pub(crate) holds: Holds,
     closed: AtomicBool,
     catalog: RwLock<Arc<Catalog>>,
     writer: Mutex<Writer>,
@@ -93,6 +95,7 @@ impl Shared {
         Self {
             files: OpenFiles::new(dir.clone()),
             buffers: Buffers::default(),
+            holds: Holds::default(),
             dir,
             store,
             options,
@@ -298,7 +301,7 @@ impl PackStore {
                 }
             };
             let mut stopped = false;
-            let result = scan::scan(&file, FILE_HEADER..end, shared.store, |found| {
+            let result = scan::scan(&*file, FILE_HEADER..end, shared.store, |found| {
                 if visit(describe(found, number)).is_break() {
                     stopped = true;
                     return Err(std::io::ErrorKind::Interrupted.into());

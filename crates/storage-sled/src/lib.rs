@@ -13,6 +13,7 @@
 //! | `recent.rs` | what was written lately, in memory, in front of sled |
 //! | `checkpoint.rs`, `export.rs` | bounding the replay; the sorted copy a rebuild starts from |
 //! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
+//! | `hold.rs` | a moment kept on disk while it is copied away |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
 //! | `watch.rs` | ticks |
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod export;
 mod fault_tests;
 mod files;
 mod group;
+mod hold;
 mod keys;
 mod log;
 mod manifest;
@@ -38,5 +40,6 @@ mod store;
 mod tail;
 mod watch;
 
+pub use hold::{Held, HeldFile};
 pub use options::{Observer, Options, Progress, Silent};
 pub use store::SledStore;
