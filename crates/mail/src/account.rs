@@ -152,7 +152,7 @@ impl TreeRecord {
         self.stored = Some(value);
     }
 
-    fn reload(stored: Option<Bytes>) -> Result<Self, MailError> {
+    pub(crate) fn reload(stored: Option<Bytes>) -> Result<Self, MailError> {
         let Some(bytes) = stored else {
             return Ok(Self::default());
         };

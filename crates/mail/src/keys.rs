@@ -18,6 +18,8 @@ pub(crate) const ANNOTATIONS: &[u8] = b"A";
 pub(crate) const POP3_POLICY: &[u8] = b"P";
 /// Of an account: how its INBOX was used of late.
 pub(crate) const MIXED: &[u8] = b"M";
+/// Of an account: it is being put back from a backup, and nobody knows its name yet.
+pub(crate) const UNFINISHED: &[u8] = b"X";
 /// Pages of scans over small values.
 pub(crate) const PAGE: usize = 1024;
 
@@ -206,6 +208,11 @@ pub(crate) fn unique_id(number: u64) -> Bytes {
 /// All unique ids taken over.
 pub(crate) fn unique_ids() -> Scan {
     Scan::prefix(&b"U"[..], PAGE)
+}
+
+/// Everything of a partition.
+pub(crate) fn everything() -> Scan {
+    Scan::prefix(&b""[..], PAGE)
 }
 
 /// `a`: an annotation.

@@ -37,6 +37,14 @@ pub(crate) struct MailboxRecord {
 /// flag changes may be ahead of the disk.
 const JUMP: u64 = 1 << 20;
 
+/// How far it jumps when the mailbox is put back to an earlier state: more than can have been
+/// announced since. 2^31 restores fit into 63 bits.
+const RESTORE_JUMP: u64 = 1 << 32;
+
+/// How far the next uid jumps then: this many, and so many more for each second the state is old.
+const RESTORE_UIDS: u32 = 1 << 20;
+const RESTORE_UIDS_A_SECOND: u32 = 100;
+
 impl MailboxRecord {
     pub(crate) fn new(name: MailboxName, role: Option<Role>, uid_validity: UidValidity) -> Self {
         Self {
@@ -63,18 +71,50 @@ impl MailboxRecord {
         } else {
             1
         };
-        let modseq = self.modseq.advance(step).ok_or_else(|| {
-            MailError::new(
-                crate::MailErrorKind::Limit,
-                "the mailbox has used up its change numbers",
-            )
-        })?;
+        let modseq = self.modseq.advance(step).ok_or_else(used_up)?;
         if step == JUMP {
-            self.gap = (self.modseq.get(), modseq.get());
+            // What a restore took back is not forgotten for a power loss.
+            let restored = self.gap.1 - self.gap.0 >= RESTORE_JUMP;
+            let from = if restored {
+                self.gap.0
+            } else {
+                self.modseq.get()
+            };
+            self.gap = (from, modseq.get());
         }
         self.modseq = modseq;
         self.generation = generation;
         Ok(self.modseq)
+    }
+
+    /// The mailbox is put back to this record, `age` seconds after it was so (decision 0036): no
+    /// number that may have been given since is given again. UIDVALIDITY changes only when there
+    /// are not enough uids left.
+    pub(crate) fn restore(
+        &mut self,
+        age: u32,
+        generation: u64,
+        new_validity: impl FnOnce() -> UidValidity,
+    ) -> Result<(), MailError> {
+        let jump = age
+            .checked_mul(RESTORE_UIDS_A_SECOND)
+            .and_then(|uids| uids.checked_add(RESTORE_UIDS));
+        match jump.and_then(|jump| self.uid_next.checked_add(jump)) {
+            // Used up: none has been given since.
+            _ if self.uid_next == 0 => {}
+            Some(next) => self.uid_next = next,
+            None => self.uid_validity = new_validity(),
+        }
+        let modseq = self.modseq.advance(RESTORE_JUMP).ok_or_else(used_up)?;
+        // Of several jumps the first one's beginning counts: who was told a number since then is
+        // told everything anew.
+        if self.gap == (0, 0) {
+            self.gap.0 = self.modseq.get();
+        }
+        self.gap.1 = modseq.get();
+        self.modseq = modseq;
+        self.generation = generation;
+        Ok(())
     }
 
     /// What a modseq remembered by a client is worth: nothing when it lies above the newest one or
@@ -145,9 +185,49 @@ impl MailboxRecord {
     }
 }
 
+fn used_up() -> MailError {
+    MailError::new(
+        crate::MailErrorKind::Limit,
+        "the mailbox has used up its change numbers",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_given_since_a_backup_is_not_given_again() {
+        let mut record = MailboxRecord::new(MailboxName::inbox(), None, UidValidity::MIN);
+        let other = UidValidity::new(77).unwrap();
+        (record.uid_next, record.modseq) = (10, ModSeq::new(50).unwrap());
+        record.restore(3600, 4, || other).unwrap();
+        assert!(record.uid_next >= 10 + (1 << 20) + 360_000);
+        assert_eq!(record.uid_validity, UidValidity::MIN);
+        for told in [51, 1 << 31] {
+            assert_eq!(record.effective_since(told), 0, "{told}");
+        }
+        assert_eq!(record.effective_since(50), 50);
+        // Again: who was told a number between the two restores may know what is no more.
+        let between = record.next_modseq(4).unwrap().get();
+        record.restore(3600, 4, || other).unwrap();
+        assert_eq!(record.effective_since(60), 0);
+        assert_eq!(record.effective_since(between), 0);
+        assert_eq!(
+            record.effective_since(record.modseq.get()),
+            record.modseq.get()
+        );
+        // No room: another UIDVALIDITY.
+        record.uid_next = u32::MAX - 5;
+        record.restore(0, 4, || other).unwrap();
+        assert_eq!(
+            (record.uid_next, record.uid_validity),
+            (u32::MAX - 5, other)
+        );
+        record.uid_next = 0;
+        record.restore(0, 4, || unreachable!()).unwrap();
+        assert_eq!(record.uid_next, 0);
+    }
 
     #[test]
     fn a_record_is_written_as_it_was_read() {
