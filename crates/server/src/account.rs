@@ -3,13 +3,16 @@
 
 use crate::admin::{self, Request, Response};
 use crate::backends::Backends;
+use crate::backup::Steps;
 use crate::cli::{AccountCommand, CredentialCommand, Named, UndeleteCommand};
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use auth::NewSecret;
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::Arc;
 use types::Doors;
 
 pub(crate) async fn run(command: AccountCommand) -> Result<(), Failure> {
@@ -136,10 +139,15 @@ pub(crate) async fn verify(config: &Path, contents: bool) -> Result<(), Failure>
 
 pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
     let config = Config::load(config)?;
-    let response = match control::ask(&config.data_dir, &request).await {
+    let progress = Arc::new(Progress::new());
+    let shown = progress.clone();
+    let steps: Steps = Arc::new(move |step, done, total| shown.bytes(step, done, total));
+    let response = match control::ask(&config.data_dir, &request, &steps).await {
         Some(response) => response?,
-        None => on_the_store(&config, request).await?,
+        None => on_the_store(&config, request, steps.clone()).await?,
     };
+    // A bar goes before the answer comes.
+    drop((steps, progress));
     match response {
         Response::Done { lines } => {
             lines.iter().for_each(|line| println!("{line}"));
@@ -147,13 +155,20 @@ pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Fai
         }
         Response::Refused { sentence } => Err(Failure::refused(sentence)),
         Response::Failed { sentence } => Err(Failure::trouble(sentence)),
+        Response::Progress { .. } | Response::Held { .. } => {
+            Err(Failure::trouble("the running server gave a strange answer"))
+        }
     }
 }
 
-async fn on_the_store(config: &Config, request: Request) -> Result<Response, Failure> {
-    let backends = Backends::open(config, net::Metrics::new(env!("CARGO_PKG_VERSION"))).await?;
+async fn on_the_store(
+    config: &Config,
+    request: Request,
+    steps: Steps,
+) -> Result<Response, Failure> {
+    let backends = Backends::open_quietly(config).await?;
     let mail = backends.engine(config.mail_options()).await?;
-    let response = admin::run(&mail, None, request).await;
+    let response = admin::run(&mail, None, &backends, request, steps).await;
     mail.close().await?;
     Ok(response)
 }

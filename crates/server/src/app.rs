@@ -52,7 +52,7 @@ pub(crate) async fn serve_with(
     let mail = backends.engine(config.mail_options()).await?;
     let auth = Auth::new(directories(&config, &mail)?, auth::Options::default());
     let auth = Arc::new(auth.with_app_passwords(Arc::new(StoreAppPasswords(mail.clone()))));
-    control::listen(&config.data_dir, mail.clone(), auth.clone())?;
+    control::listen(mail.clone(), auth.clone(), backends.clone())?;
     prepared(&mail).await?;
     let shutdown = Shutdown::new();
     if let Some(tls) = &tls {

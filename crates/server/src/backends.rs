@@ -1,5 +1,6 @@
 //! The embedded store: the commit log with its index, and the packs. The one list of backends.
 
+use crate::backup;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metered::{MeteredBlobs, MeteredMeta};
@@ -16,6 +17,7 @@ use storage_sled::SledStore;
 pub(crate) struct Backends {
     pub(crate) meta: Arc<SledStore>,
     pub(crate) packs: Arc<PackStore>,
+    data_dir: PathBuf,
     metrics: Arc<Metrics>,
 }
 
@@ -23,8 +25,32 @@ impl Backends {
     /// Opens the store of a configuration, making it when there is none.
     ///
     /// # Errors
-    /// `Refused` when another process has it or a newer version wrote it.
+    /// `Refused` when another process has it, a newer version wrote it, or a restore of it was not
+    /// finished.
     pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+        let dir = &config.data_dir;
+        if dir.join(backup::MARK).exists() {
+            return Err(Failure::refused(format!(
+                "{} holds a restore that was not finished: run `gatepost restore` again",
+                dir.display()
+            )));
+        }
+        let backends = Self::open_anyway(config, metrics).await?;
+        backup::remove_leftovers(dir);
+        Ok(backends)
+    }
+
+    /// The same for a command that ends soon.
+    pub(crate) async fn open_quietly(config: &Config) -> Result<Self, Failure> {
+        Self::open(config, Metrics::new(env!("CARGO_PKG_VERSION"))).await
+    }
+
+    /// The same for the restore itself.
+    pub(crate) async fn open_restored(config: &Config) -> Result<Self, Failure> {
+        Self::open_anyway(config, Metrics::new(env!("CARGO_PKG_VERSION"))).await
+    }
+
+    async fn open_anyway(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let (dir, settings) = (config.data_dir.clone(), config.storage.clone());
         let task = tokio::task::spawn_blocking({
             let metrics = metrics.clone();
@@ -36,6 +62,7 @@ impl Backends {
         Ok(Self {
             meta,
             packs,
+            data_dir: config.data_dir.clone(),
             metrics,
         })
     }
@@ -46,6 +73,18 @@ impl Backends {
         let blobs: Arc<dyn BlobStore> =
             Arc::new(MeteredBlobs::new(self.packs.clone(), &self.metrics));
         Ok(mail::Mail::open(meta, blobs, options).await?)
+    }
+
+    /// Where they are.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Closes both halves, when no engine does.
+    pub(crate) async fn close(&self) -> Result<(), StorageError> {
+        let packs = self.packs.close().await;
+        self.meta.close().await?;
+        packs
     }
 
     /// `Ok` while both halves take writes; otherwise the reason.

@@ -48,3 +48,9 @@ impl From<mail::MailError> for Failure {
         }
     }
 }
+
+impl From<storage::StorageError> for Failure {
+    fn from(error: storage::StorageError) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}

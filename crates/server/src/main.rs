@@ -6,6 +6,7 @@ mod account;
 mod admin;
 mod app;
 mod backends;
+mod backup;
 mod cli;
 mod config;
 mod control;
@@ -61,6 +62,8 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
                 limit,
             } => account::history(named, message, limit).await,
             cli::Command::Undelete(command) => account::undelete(command).await,
+            cli::Command::Backup(args) => backup::backup(args).await,
+            cli::Command::Restore(args) => backup::restore(args).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
         }
     });

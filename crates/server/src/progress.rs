@@ -40,7 +40,7 @@ impl Progress {
             }
             State::Lines(last) if last.elapsed() > Duration::from_secs(5) => {
                 *last = Instant::now();
-                tracing::info!(step, done, total, "start-up");
+                tracing::info!(step, done, total, "progress");
             }
             State::Lines(_) => {}
         }

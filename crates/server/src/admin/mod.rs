@@ -7,6 +7,8 @@ mod undelete;
 
 pub(crate) use undelete::Which;
 
+use crate::backends::Backends;
+use crate::backup::{self, Plan, Steps, Wanted};
 use crate::limit::Limit;
 use crate::policy;
 use crate::time;
@@ -96,6 +98,10 @@ pub(crate) enum Request {
     Verify {
         contents: bool,
     },
+    /// Keeps the files of this moment where they are until the connection ends.
+    Hold,
+    /// Puts an account or a mailbox back from a backup.
+    Restore(Wanted),
 }
 
 /// An answer.
@@ -108,10 +114,20 @@ pub(crate) enum Response {
     Refused { sentence: String },
     /// It was tried and something failed.
     Failed { sentence: String },
+    /// Not the end: how far it is.
+    Progress { step: String, done: u64, total: u64 },
+    /// Held until the connection ends.
+    Held { plan: Plan },
 }
 
-/// Carries a request out.
-pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> Response {
+/// Carries a request out; `steps` hears how far it is if it takes long.
+pub(crate) async fn run(
+    mail: &Mail,
+    auth: Option<&Auth>,
+    backends: &Backends,
+    request: Request,
+    steps: Steps,
+) -> Response {
     let forget = |name: &str| {
         if let Some(auth) = auth {
             auth.invalidate(name);
@@ -186,6 +202,17 @@ pub(crate) async fn run(mail: &Mail, auth: Option<&Auth>, request: Request) -> R
         }
         Request::UndeleteRestore { name, which } => undelete::restore(mail, &name, &which).await,
         Request::Verify { contents } => return verify(mail, contents).await,
+        Request::Restore(wanted) => {
+            let name = wanted.new_name.clone().unwrap_or(wanted.account.clone());
+            let response = backup::restore_part(mail, auth, backends, wanted, steps).await;
+            forget(&name);
+            return response;
+        }
+        Request::Hold => {
+            return Response::Refused {
+                sentence: "nothing is held without a connection".to_owned(),
+            };
+        }
     };
     match result {
         Ok(lines) => Response::Done { lines },
