@@ -140,7 +140,7 @@ impl Sealed {
         );
         let pack = files.open(self.number, Which::Pack)?;
         let mut map = Map::new();
-        scan::scan(&pack, FILE_HEADER..self.summary.covered, store, |found| {
+        scan::scan(&*pack, FILE_HEADER..self.summary.covered, store, |found| {
             note(&found, &mut map);
             Ok(())
         })?;

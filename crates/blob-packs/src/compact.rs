@@ -12,6 +12,7 @@ use crate::store::{PackStore, Shared, blocking};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use storage::StorageError;
 use tokio::sync::oneshot;
 use types::BlobHash;
@@ -48,7 +49,8 @@ impl PackStore {
     /// longer ago than the grace period, and gives the space back. `linked` says whether a link row
     /// names the blob after all: then its release was outrun by a delivery and is taken back.
     ///
-    /// One collection runs at a time; everything else goes on meanwhile.
+    /// One collection runs at a time; everything else goes on meanwhile. While packs are
+    /// [held](Self::hold) nothing is collected.
     ///
     /// # Errors
     /// Of the disk and of `linked`; `Unavailable` when there is too little room for what is to be
@@ -77,6 +79,9 @@ impl PackStore {
     {
         let _one_at_a_time = self.compaction.lock().await;
         self.shared.check_open()?;
+        if self.shared.holds.load(Ordering::Acquire) > 0 {
+            return Ok(Collected::default());
+        }
         if self.shared.prepare_collection(dead_share)? {
             self.seal_active().await?;
         }

@@ -149,8 +149,23 @@ pub(crate) fn read_into(
     Ok(())
 }
 
+/// Bytes that can be read from any place: a file, or the parts one was copied in.
+pub trait ReadAt: Send + Sync {
+    /// Reads into `buffer` from `offset`; 0 bytes only at the end.
+    ///
+    /// # Errors
+    /// Of the disk.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+}
+
 /// Reads over `buffer` and answers how many bytes; fewer only at the end of the file.
-pub(crate) fn read_over(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_over(file: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut have = 0;
     while let Some(rest) = buffer.get_mut(have..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + have as u64) {

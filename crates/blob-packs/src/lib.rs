@@ -14,15 +14,18 @@
 //! | `compact.rs`, `rewrite.rs` | space really returned |
 //! | `catalog.rs`, `index.rs` | which packs there are, where a hash lies |
 //! | `released.rs` | what nobody links to any more |
+//! | `hold.rs`, `archive.rs` | packs of one moment, kept while they are copied away; reading such a copy |
 //! | `format.rs`, `scan.rs`, `files.rs` | bytes of a pack, reading one from front to back, files |
 #![forbid(unsafe_code)]
 
 mod active;
+mod archive;
 mod buffers;
 mod catalog;
 mod compact;
 mod files;
 mod format;
+mod hold;
 mod index;
 mod open;
 mod options;
@@ -33,7 +36,10 @@ mod rewrite;
 mod scan;
 mod store;
 
+pub use archive::{Archive, ArchivedPack};
 pub use compact::Collected;
+pub use files::ReadAt;
+pub use hold::{Held, HeldFile};
 pub use options::{Free, Options, Progress, Step, StepHook, SyncObserver};
 pub use store::{PackStore, ScannedRecord, Stats};
 

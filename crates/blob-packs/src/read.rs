@@ -40,6 +40,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// A record whose `bytes` begin with its header.
+    pub(crate) fn new(header: RecordHeader, bytes: Bytes) -> Self {
+        Self { header, bytes }
+    }
+
     /// The encoded owners.
     pub(crate) fn owners(&self) -> &[u8] {
         let end = self.header.body().start as usize;
@@ -365,7 +370,7 @@ impl Shared {
         };
         let len = (span.end - span.start) as usize;
         let mut buffer = self.buffers.take(len);
-        let Ok(used) = files::read_over(&file, span.start, &mut buffer[..len]) else {
+        let Ok(used) = files::read_over(&*file, span.start, &mut buffer[..len]) else {
             return;
         };
         let bytes = self.buffers.lend(buffer, used);

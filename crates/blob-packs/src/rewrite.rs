@@ -68,7 +68,7 @@ impl NewPack {
         let file = shared.files.open(number, Which::Pack)?;
         let map = pack.map(&shared.dir, shared.store, &shared.files)?;
         let covered = pack.summary.covered;
-        let end = scan::scan(&file, FILE_HEADER..covered, shared.store, |found| {
+        let end = scan::scan(&*file, FILE_HEADER..covered, shared.store, |found| {
             let (offset, header, whole) = match found {
                 Found::Damage(range) => return self.copy_damage(&file, number, range, &map, drops),
                 Found::Record {

@@ -1,8 +1,7 @@
 //! Reading a pack from front to back: whole records, damaged ones, and what cannot be a record.
 
-use crate::files::{self, Patience};
+use crate::files::{self, ReadAt};
 use crate::format::{ALIGN, FILE_HEADER, RECORD_HEADER, RecordHeader, StoreId};
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 
@@ -26,7 +25,7 @@ pub(crate) enum Found {
 
 /// A forward reader over one file.
 struct Window<'a> {
-    file: &'a File,
+    file: &'a dyn ReadAt,
     start: u64,
     bytes: Vec<u8>,
 }
@@ -36,9 +35,12 @@ impl Window<'_> {
     fn at(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
         let have = self.start + self.bytes.len() as u64;
         if offset < self.start || offset + len as u64 > have {
-            self.bytes.clear();
             self.start = offset;
-            files::read_into(self.file, offset, WINDOW, &mut self.bytes, Patience::Wait)?;
+            self.bytes.resize(WINDOW, 0);
+            // After an error nothing is believed to be there.
+            let read = files::read_over(self.file, offset, &mut self.bytes);
+            self.bytes.truncate(*read.as_ref().unwrap_or(&0));
+            read?;
         }
         let from = (offset - self.start) as usize;
         let to = (from + len).min(self.bytes.len());
@@ -94,7 +96,7 @@ impl Window<'_> {
 /// # Errors
 /// Of reading, and of `visit`, which ends the scan.
 pub(crate) fn scan(
-    file: &File,
+    file: &dyn ReadAt,
     range: Range<u64>,
     store: StoreId,
     mut visit: impl FnMut(Found) -> io::Result<()>,

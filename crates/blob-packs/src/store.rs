@@ -5,6 +5,7 @@ use crate::buffers::Buffers;
 use crate::catalog::{Catalog, Sealed};
 use crate::files::{self, OpenFiles, Patience, Which};
 use crate::format::{self, FILE_HEADER, Kind, StoreId};
+use crate::hold::Holds;
 use crate::index::Slot;
 use crate::options::{Options, Progress};
 use crate::read::plausible;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) files: OpenFiles,
     pub(crate) buffers: Buffers,
+    pub(crate) holds: Holds,
     closed: AtomicBool,
     catalog: RwLock<Arc<Catalog>>,
     writer: Mutex<Writer>,
@@ -97,6 +99,7 @@ impl Shared {
         Self {
             files: OpenFiles::new(dir.clone()),
             buffers: Buffers::default(),
+            holds: Holds::default(),
             dir,
             store,
             options,
@@ -327,7 +330,7 @@ impl PackStore {
                 }
             };
             let mut stopped = false;
-            let result = scan::scan(&file, FILE_HEADER..end, shared.store, |found| {
+            let result = scan::scan(&*file, FILE_HEADER..end, shared.store, |found| {
                 if visit(describe(found)).is_break() {
                     stopped = true;
                     return Err(std::io::ErrorKind::Interrupted.into());

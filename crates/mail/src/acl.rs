@@ -18,7 +18,7 @@ use crate::snapshot::each;
 use crate::tree::Tree;
 use crate::{Account, Mail, MailError, MailErrorKind, keys};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use storage::Batch;
 use types::{AccountId, MailboxId, MailboxName, Rights};
@@ -115,6 +115,23 @@ impl Acl {
         }
         Ok(Self(entries))
     }
+}
+
+/// An encoded list with other numbers for the accounts it names; `None` when it names none any
+/// more. Entries of accounts without a number are dropped.
+pub(crate) fn renumbered(
+    list: &[u8],
+    number: impl Fn(AccountId) -> Option<AccountId>,
+) -> Result<Option<Bytes>, MailError> {
+    let mut acl = Acl::default();
+    for (mut identifier, rights) in Acl::decode(list)?.entries() {
+        if let Grantee::Account(id) = identifier.grantee {
+            let Some(id) = number(id) else { continue };
+            identifier.grantee = Grantee::Account(id);
+        }
+        acl.0.insert(identifier, rights);
+    }
+    Ok((!acl.0.is_empty()).then(|| acl.encode()))
 }
 
 impl Tree {
@@ -401,6 +418,23 @@ impl Mail {
         batch.put(keys::sharer(owner), &b""[..]);
         let commit = self.meta().commit(grantee.partition(), batch).await?;
         Ok(commit.durable().await?)
+    }
+
+    /// Makes sure that whoever an account gives rights finds it.
+    pub(crate) async fn hint_all(&self, owner: AccountId) -> Result<(), MailError> {
+        let mut grantees = BTreeSet::new();
+        each(self.meta(), owner, keys::acls(), |(_, list)| {
+            let entries = Acl::decode(list)?;
+            let given = entries.entries().filter(|(entry, _)| !entry.negative);
+            grantees.extend(given.map(|(entry, _)| entry.grantee));
+            Ok(())
+        })
+        .await?;
+        for grantee in grantees {
+            self.hint(owner, grantee).await?;
+            self.tell_grantee(grantee);
+        }
+        Ok(())
     }
 
     async fn is_hinted(&self, owner: AccountId, grantee: Grantee) -> Result<bool, MailError> {

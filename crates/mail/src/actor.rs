@@ -3,6 +3,7 @@
 use crate::codec::{Decoder, Encoder};
 use crate::uses::{decode_peer, encode_peer};
 use crate::{Account, Mail, MailError};
+use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
 use types::{AccountId, CredentialId, Door};
@@ -52,6 +53,27 @@ pub(crate) fn decode_actor(d: &mut Decoder<'_>) -> Result<Actor, MailError> {
         label: Arc::from(d.str()?),
         peer: decode_peer(d)?,
     })
+}
+
+/// A value that has an encoded actor at `at`, with another number for the account that acted; none
+/// for one that has no number.
+pub(crate) fn renumbered(
+    value: &[u8],
+    at: usize,
+    number: impl Fn(AccountId) -> Option<AccountId>,
+) -> Result<Bytes, MailError> {
+    let mut d = Decoder::new(value.get(at..).unwrap_or_default(), "actor");
+    let door = d.byte()?;
+    let user = AccountId(d.uint()?);
+    let user = match user.0 {
+        0 => user,
+        _ => number(user).unwrap_or(AccountId(0)),
+    };
+    let mut e = Encoder(value.get(..at).unwrap_or_default().to_vec());
+    e.byte(door);
+    e.uint(user.0);
+    e.0.extend_from_slice(d.rest());
+    Ok(e.0.into())
 }
 
 impl Account {

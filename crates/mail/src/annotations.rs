@@ -13,7 +13,7 @@ use crate::snapshot::each;
 use crate::{Account, Mail, MailError, MailErrorKind, keys};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use storage::{Batch, Scan};
+use storage::{Batch, MetaStore, Scan};
 use tokio::sync::broadcast;
 use types::{AccountId, MailboxId, Rights, Role};
 
@@ -115,6 +115,28 @@ impl Total {
         e.uint(self.version + 1);
         batch.put(keys::ANNOTATIONS, e.0);
     }
+}
+
+/// Counts the annotations of an account that nobody has open anew.
+pub(crate) async fn recount(meta: &dyn MetaStore, account: AccountId) -> Result<(), MailError> {
+    let old = meta.get(account, keys::ANNOTATIONS).await?;
+    if old.is_none() {
+        return Ok(());
+    }
+    let mut bytes = 0;
+    let all = Scan::prefix(&b"a"[..], keys::PAGE);
+    each(meta, account, all, |(key, value)| {
+        bytes += weight(&keys::annotation_name(key).unwrap_or_default(), value);
+        Ok(())
+    })
+    .await?;
+    let mut e = Encoder::default();
+    e.uint(bytes);
+    e.uint(Total::decode(old)?.version + 1);
+    let mut batch = Batch::new();
+    batch.put(keys::ANNOTATIONS, e.0);
+    meta.commit(account, batch).await?.relax();
+    Ok(())
 }
 
 fn weight(name: &str, value: &[u8]) -> u64 {

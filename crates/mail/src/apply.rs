@@ -15,6 +15,7 @@ impl View {
             Change::Appended(rows) => self.append(modseq, rows)?,
             Change::Flagged(uids, change) => self.flag(modseq, uids, change)?,
             Change::Expunged(uids) => self.expunge(uids),
+            Change::Restored { uid_next, .. } => self.uid_next = *uid_next,
             Change::Hidden(uids, hidden) => {
                 for (chunk, from, to) in self.overlapping(uids) {
                     Arc::make_mut(&mut self.chunks[chunk]).hide(from, to, *hidden);

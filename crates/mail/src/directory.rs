@@ -73,6 +73,18 @@ impl AccountInfo {
     }
 }
 
+/// `Invalid` when an account cannot be called so.
+pub(crate) fn check_name(name: &str) -> Result<(), MailError> {
+    let odd = |c: char| c.is_control() || c.is_whitespace() || c == '/';
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(odd) {
+        return Err(MailError::new(
+            MailErrorKind::Invalid,
+            "not a usable account name",
+        ));
+    }
+    Ok(())
+}
+
 impl Mail {
     /// Makes an account; `Exists` when the name is taken (letter case does not tell names apart).
     pub async fn create_account(
@@ -80,17 +92,7 @@ impl Mail {
         name: &str,
         password: Option<&str>,
     ) -> Result<AccountInfo, MailError> {
-        if name.is_empty()
-            || name.len() > MAX_NAME
-            || name
-                .chars()
-                .any(|c| c.is_control() || c.is_whitespace() || c == '/')
-        {
-            return Err(MailError::new(
-                MailErrorKind::Invalid,
-                "not a usable account name",
-            ));
-        }
+        check_name(name)?;
         for _ in 0..ATTEMPTS {
             if self.find_account(name).await?.is_some() {
                 return Err(MailError::new(
@@ -98,26 +100,14 @@ impl Mail {
                     "an account of that name exists",
                 ));
             }
-            let counter = self.meta().get(AccountId::SYSTEM, keys::NEXT_ID).await?;
             let mut batch = Batch::new();
-            let id = match &counter {
-                Some(old) => {
-                    batch.require(keys::NEXT_ID, old.clone());
-                    let bytes = <[u8; 8]>::try_from(&old[..]);
-                    u64::from_be_bytes(bytes.map_err(|_| MailError::corrupt("account counter"))?)
-                }
-                None => {
-                    batch.require_absent(keys::NEXT_ID);
-                    1
-                }
-            };
+            let id = self.next_account(&mut batch).await?;
             let info = AccountInfo {
-                id: AccountId(id),
+                id,
                 name: name.to_owned(),
                 password: password.map(str::to_owned),
                 quota: QuotaLimits::default(),
             };
-            batch.put(keys::NEXT_ID, (id + 1).to_be_bytes().to_vec());
             batch.require_absent(keys::account(name));
             batch.put(keys::account(name), info.encode());
             batch.put(keys::account_name(info.id), name.as_bytes().to_vec());
@@ -126,6 +116,24 @@ impl Mail {
             }
         }
         Err(contention())
+    }
+
+    /// A number no account has had, taken by the commit of `batch`.
+    pub(crate) async fn next_account(&self, batch: &mut Batch) -> Result<AccountId, MailError> {
+        let counter = self.meta().get(AccountId::SYSTEM, keys::NEXT_ID).await?;
+        let id = match &counter {
+            Some(old) => {
+                batch.require(keys::NEXT_ID, old.clone());
+                let bytes = <[u8; 8]>::try_from(&old[..]);
+                u64::from_be_bytes(bytes.map_err(|_| MailError::corrupt("account counter"))?)
+            }
+            None => {
+                batch.require_absent(keys::NEXT_ID);
+                1
+            }
+        };
+        batch.put(keys::NEXT_ID, (id + 1).to_be_bytes().to_vec());
+        Ok(AccountId(id))
     }
 
     /// The account of a name; `None` when there is none.
@@ -181,7 +189,7 @@ impl Mail {
     }
 
     /// Commits a change of an account together with its note.
-    async fn commit_noted(
+    pub(crate) async fn commit_noted(
         &self,
         info: &AccountInfo,
         removed: bool,

@@ -177,7 +177,7 @@ impl<'a> Transaction<'a> {
             Change::Flagged(uids, _) | Change::Expunged(uids) => {
                 edit.counts(uids).take_from(&mut edit.record);
             }
-            Change::Hidden(..) => {}
+            Change::Hidden(..) | Change::Restored { .. } => {}
         }
         if let Some(view) = &mut edit.view {
             view.apply(modseq, &change)?;

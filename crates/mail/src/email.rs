@@ -121,6 +121,19 @@ impl Email {
     }
 }
 
+/// The same record for bytes that lie elsewhere now.
+pub(crate) fn moved(record: &Bytes, to: &BlobRef) -> Result<Bytes, MailError> {
+    let mut d = Decoder::new(record, "email record");
+    d.byte()?;
+    d.array::<32>()?;
+    d.u32()?;
+    let at = record.len() - d.rest().len();
+    d.array::<8>()?;
+    let mut moved = record.to_vec();
+    moved[at..at + 8].copy_from_slice(&to.hint.to_le_bytes());
+    Ok(moved.into())
+}
+
 /// Adds an email to a batch: its record, the link that keeps its bytes alive, and what leads to its
 /// conversation.
 pub(crate) fn write(

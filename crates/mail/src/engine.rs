@@ -8,7 +8,7 @@ use crate::{
     Account, Actor, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits, Recoverable,
 };
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -86,6 +86,8 @@ struct Inner {
     history: History,
     recoverable: Mutex<Recoverable>,
     mixed: AtomicU64,
+    /// Accounts that are being put back from a backup.
+    restoring: Mutex<HashSet<AccountId>>,
 }
 
 /// Views that no session uses, in the order they were left.
@@ -130,8 +132,12 @@ impl Mail {
             history: History::default(),
             recoverable: Mutex::default(),
             mixed: AtomicU64::new(0),
+            restoring: Mutex::default(),
         }));
-        mail.note_old_accounts().await?;
+        // A store that takes no writes serves what it has.
+        if let Err(error) = mail.note_old_accounts().await {
+            tracing::warn!(%error, "accounts have no notes beside their mail yet");
+        }
         Ok(mail)
     }
 
@@ -287,6 +293,13 @@ impl Mail {
 
     pub(crate) fn mixed_accounts(&self) -> &AtomicU64 {
         &self.0.mixed
+    }
+
+    pub(crate) fn restoring(&self) -> MutexGuard<'_, HashSet<AccountId>> {
+        self.0
+            .restoring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn recoverable_slot(&self) -> MutexGuard<'_, Recoverable> {

@@ -22,6 +22,9 @@ pub(crate) enum Change {
     Expunged(UidSet),
     /// POP3 shows messages no longer. Nothing that IMAP knows of changed: they keep their modseq.
     Hidden(UidSet, Hidden),
+    /// The mailbox was put back to an earlier state (decision 0036). These uids may have been given
+    /// since, and are not given again.
+    Restored { lost: UidSet, uid_next: u32 },
 }
 
 /// A row with its keywords by name: bits have a meaning only inside a view.
@@ -46,6 +49,7 @@ const APPENDED: u8 = 1;
 const FLAGGED: u8 = 2;
 const EXPUNGED: u8 = 3;
 const HIDDEN: u8 = 4;
+const RESTORED: u8 = 5;
 
 /// Bytes of an entry that go into one value; the store takes 16 KiB.
 const PART: usize = 12 * 1024;
@@ -55,6 +59,16 @@ const PART: usize = 12 * 1024;
 pub(crate) struct JournalEntry {
     pub(crate) at: i64,
     pub(crate) change: Change,
+}
+
+impl Change {
+    /// The uids a client may know that are gone by it.
+    pub(crate) fn gone(&self) -> Option<&UidSet> {
+        match self {
+            Self::Expunged(uids) | Self::Restored { lost: uids, .. } => Some(uids),
+            Self::Appended(_) | Self::Flagged(..) | Self::Hidden(..) => None,
+        }
+    }
 }
 
 impl JournalEntry {
@@ -99,6 +113,12 @@ impl JournalEntry {
                 encode_uids(&mut e, uids);
                 e.uint(hidden.0.into());
             }
+            Change::Restored { lost, uid_next } => {
+                e.byte(RESTORED);
+                e.int(self.at);
+                encode_uids(&mut e, lost);
+                e.uint((*uid_next).into());
+            }
         }
         e.0.into()
     }
@@ -129,6 +149,10 @@ impl JournalEntry {
             }
             EXPUNGED => Change::Expunged(decode_uids(&mut d)?),
             HIDDEN => Change::Hidden(decode_uids(&mut d)?, Hidden(d.u32()?)),
+            RESTORED => Change::Restored {
+                lost: decode_uids(&mut d)?,
+                uid_next: d.u32()?,
+            },
             _ => return Err(d.damaged()),
         };
         Ok(Self { at, change })
@@ -331,6 +355,10 @@ mod tests {
             Change::Expunged(uids.clone()),
             Change::Hidden(uids.clone(), Hidden::FOREVER),
             Change::Hidden(uids, Hidden::until(2_000_000_000)),
+            Change::Restored {
+                lost: UidSet::range(uid(5), uid(70_000)),
+                uid_next: 70_001,
+            },
         ] {
             let entry = JournalEntry { at: 5, change };
             let mut batch = Batch::new();

@@ -20,6 +20,8 @@ pub(crate) const POP3_POLICY: &[u8] = b"P";
 pub(crate) const MIXED: &[u8] = b"M";
 /// Of the system partition: how often accounts were changed.
 pub(crate) const REVISION: &[u8] = b"N";
+/// Of an account: it is being put back from a backup, and nobody knows its name yet.
+pub(crate) const UNFINISHED: &[u8] = b"X";
 /// Pages of scans over small values.
 pub(crate) const PAGE: usize = 1024;
 
@@ -208,6 +210,11 @@ pub(crate) fn unique_id(number: u64) -> Bytes {
 /// All unique ids taken over.
 pub(crate) fn unique_ids() -> Scan {
     Scan::prefix(&b"U"[..], PAGE)
+}
+
+/// Everything of a partition.
+pub(crate) fn everything() -> Scan {
+    Scan::prefix(&b""[..], PAGE)
 }
 
 /// `a`: an annotation.

@@ -309,7 +309,7 @@ impl Transaction<'_> {
         })
     }
 
-    fn new_rows(
+    pub(crate) fn new_rows(
         &mut self,
         writer: &mut Writer,
         target: &Arc<Mailbox>,

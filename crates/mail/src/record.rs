@@ -41,6 +41,15 @@ const JUMP: u64 = 1 << 20;
 /// Jumps that are remembered one by one. The oldest ones become one, with what lies between them: a
 /// client that was not seen since is told more than it needs.
 const GAPS: usize = 16;
+/// How far it jumps when the mailbox is put back to an earlier state: more than can have been
+/// announced since, and further with each second, so that a second restore of the same state
+/// jumps over what was given after the first.
+const RESTORE_JUMP: u64 = 1 << 32;
+const RESTORE_MODSEQS_A_SECOND: u64 = 1 << 10;
+
+/// How far the next uid jumps then: this many, and so many more for each second the state is old.
+const RESTORE_UIDS: u32 = 1 << 20;
+const RESTORE_UIDS_A_SECOND: u32 = 100;
 
 impl MailboxRecord {
     pub(crate) fn new(name: MailboxName, role: Option<Role>, uid_validity: UidValidity) -> Self {
@@ -67,24 +76,50 @@ impl MailboxRecord {
     pub(crate) fn next_modseq(&mut self, generation: u64) -> Result<ModSeq, MailError> {
         let losses = generation.saturating_sub(self.generation);
         let step = losses.saturating_mul(JUMP).max(1);
-        let modseq = self.modseq.advance(step).ok_or_else(|| {
-            MailError::new(
-                crate::MailErrorKind::Limit,
-                "the mailbox has used up its change numbers",
-            )
-        })?;
+        let modseq = self.modseq.advance(step).ok_or_else(used_up)?;
         if losses > 0 {
-            self.gaps.push((self.modseq.get(), modseq.get()));
-            if self.gaps.len() > GAPS {
-                let (from, _) = self.gaps.remove(0);
-                if let Some(oldest) = self.gaps.first_mut() {
-                    oldest.0 = from;
-                }
-            }
+            self.remember_gap(modseq);
         }
         self.modseq = modseq;
         self.generation = generation;
         Ok(self.modseq)
+    }
+
+    /// The mailbox is put back to this record, `age` seconds after it was so (decision 0036): no
+    /// number that may have been given since is given again. UIDVALIDITY changes only when there
+    /// are not enough uids left.
+    pub(crate) fn restore(
+        &mut self,
+        age: u32,
+        generation: u64,
+        new_validity: impl FnOnce() -> UidValidity,
+    ) -> Result<(), MailError> {
+        let jump = age
+            .checked_mul(RESTORE_UIDS_A_SECOND)
+            .and_then(|uids| uids.checked_add(RESTORE_UIDS));
+        match jump.and_then(|jump| self.uid_next.checked_add(jump)) {
+            // Used up: none has been given since.
+            _ if self.uid_next == 0 => {}
+            Some(next) => self.uid_next = next,
+            None => self.uid_validity = new_validity(),
+        }
+        let step = RESTORE_JUMP + u64::from(age) * RESTORE_MODSEQS_A_SECOND;
+        let modseq = self.modseq.advance(step).ok_or_else(used_up)?;
+        self.remember_gap(modseq);
+        self.modseq = modseq;
+        self.generation = generation;
+        Ok(())
+    }
+
+    /// The next modseq is `to`, and none between the newest one and that counts.
+    pub(crate) fn remember_gap(&mut self, to: ModSeq) {
+        self.gaps.push((self.modseq.get(), to.get()));
+        if self.gaps.len() > GAPS {
+            let (from, _) = self.gaps.remove(0);
+            if let Some(oldest) = self.gaps.first_mut() {
+                oldest.0 = from;
+            }
+        }
     }
 
     /// What a modseq remembered by a client is worth: nothing when it lies above the newest one or
@@ -185,6 +220,13 @@ fn decode_gaps(d: &mut Decoder<'_>, version: u8) -> Result<Vec<(u64, u64)>, Mail
     Ok(gaps)
 }
 
+fn used_up() -> MailError {
+    MailError::new(
+        crate::MailErrorKind::Limit,
+        "the mailbox has used up its change numbers",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +258,47 @@ mod tests {
             );
         }
         assert_eq!(durable.effective_since(first), first);
+    }
+
+    #[test]
+    fn what_was_given_since_a_backup_is_not_given_again() {
+        let mut record = MailboxRecord::new(MailboxName::inbox(), None, UidValidity::MIN);
+        let other = UidValidity::new(77).unwrap();
+        (record.uid_next, record.modseq) = (10, ModSeq::new(50).unwrap());
+        let backup = record.clone();
+        record.restore(3600, 4, || other).unwrap();
+        assert!(record.uid_next >= 10 + (1 << 20) + 360_000);
+        assert_eq!(record.uid_validity, UidValidity::MIN);
+        for told in [51, 1 << 31] {
+            assert_eq!(record.effective_since(told), 0, "{told}");
+        }
+        assert_eq!(record.effective_since(50), 50);
+        // The same backup again: who was told a number between the two restores may know what is
+        // no more.
+        let (between, uids) = (record.next_modseq(4).unwrap().get(), record.uid_next);
+        record = backup;
+        record.restore(3700, 4, || other).unwrap();
+        assert!(record.uid_next >= uids + 10_000);
+        assert_eq!(record.effective_since(60), 0);
+        assert_eq!(record.effective_since(between), 0);
+        let newest = record.modseq.get();
+        assert!(newest > between);
+        assert_eq!(record.effective_since(newest), newest);
+        // A later backup knows what was given before it.
+        let kept = record.next_modseq(4).unwrap().get();
+        record.restore(3600, 4, || other).unwrap();
+        assert_eq!(record.effective_since(between), 0);
+        assert_eq!(record.effective_since(kept), kept);
+        // No room: another UIDVALIDITY.
+        record.uid_next = u32::MAX - 5;
+        record.restore(0, 4, || other).unwrap();
+        assert_eq!(
+            (record.uid_next, record.uid_validity),
+            (u32::MAX - 5, other)
+        );
+        record.uid_next = 0;
+        record.restore(0, 4, || unreachable!()).unwrap();
+        assert_eq!(record.uid_next, 0);
     }
 
     #[test]

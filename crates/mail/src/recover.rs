@@ -171,9 +171,10 @@ impl Mail {
                 // 0: the uids are used up.
                 record.uid_next = record.uid_next.checked_add(UID_JUMP).unwrap_or(0);
             }
-            let before = record.modseq;
-            record.modseq = before.advance(MODSEQ_JUMP).unwrap_or(before);
-            record.gap = (before.get(), record.modseq.get());
+            if let Some(modseq) = record.modseq.advance(MODSEQ_JUMP) {
+                record.remember_gap(modseq);
+                record.modseq = modseq;
+            }
             (view.uid_next, view.modseq) = (record.uid_next, record.modseq);
             let keep = crate::engine::now() - self.options().remember_expunged_seconds;
             snapshot::save(meta, account, id, &view, &loaded.saved, keep).await?;

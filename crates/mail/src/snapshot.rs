@@ -2,7 +2,7 @@
 
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, Encoder};
-use crate::journal::{Assembler, Change, JournalEntry, decode_uids, encode_uids, parts};
+use crate::journal::{Assembler, JournalEntry, decode_uids, encode_uids, parts};
 use crate::{MailError, View, keys};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -248,10 +248,10 @@ async fn retire_journal(
         batch.delete(entry.0.clone());
         if let Some((modseq, whole)) = assembler.feed(entry)? {
             let entry = JournalEntry::decode(&whole, modseq)?;
-            if let Change::Expunged(uids) = entry.change {
+            if let Some(uids) = entry.change.gone() {
                 let mut e = Encoder::default();
                 e.int(entry.at);
-                encode_uids(&mut e, &uids);
+                encode_uids(&mut e, uids);
                 for (part, key) in parts(&e.0, |part| keys::vanished(mailbox, modseq.get(), part)) {
                     batch.put(key, part);
                 }
@@ -304,9 +304,7 @@ pub(crate) async fn vanished_since(
     let mut ranges = Vec::new();
     // The journal first: a snapshot written meanwhile moves expunges from there to the other keys.
     replay(meta, account, mailbox, since, |_, entry| {
-        if let Change::Expunged(uids) = entry.change {
-            ranges.extend(uids.ranges());
-        }
+        ranges.extend(entry.change.gone().into_iter().flat_map(UidSet::ranges));
         Ok(())
     })
     .await?;

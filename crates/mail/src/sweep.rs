@@ -256,6 +256,9 @@ impl Mail {
                 return Ok(removed);
             };
             for id in page.into_iter().filter(|id| *id != AccountId::SYSTEM) {
+                if !self.finish_restore(id).await? {
+                    continue;
+                }
                 self.remove_due(id, crate::engine::now()).await?;
                 self.forget_old(id, &mut recoverable).await?;
                 mixed += u64::from(self.is_mixed(id, crate::engine::now()).await?);
@@ -324,13 +327,7 @@ impl Mail {
             self.meta().commit(id, batch).await?.durable().await?;
             self.release(hashes).await?;
         }
-        let all = Scan {
-            start: (&b""[..]).into(),
-            end: None,
-            reverse: false,
-            limit: keys::PAGE,
-        };
-        self.delete_range(id, all).await
+        self.delete_range(id, keys::everything()).await
     }
 
     pub(crate) async fn delete_range(

@@ -9,6 +9,7 @@ use crate::mailbox::Mailbox;
 use crate::messages::{FreshUids, contention};
 use crate::removal::{Removal, RemovalId, Taken, delete_rows, write_rows};
 use crate::{Account, Actor, Load, MailError, MailErrorKind, Row, keys};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{Flags, MailboxId, MailboxName, Uid, UidSet};
 
@@ -35,7 +36,7 @@ pub struct Wanted {
     /// Those removed at this time or later, in seconds since 1970 UTC.
     pub since: Option<i64>,
     /// Those with these POP3 unique ids ([`Row::uidl`]).
-    pub uidls: Option<Vec<u64>>,
+    pub uidls: Option<BTreeSet<u64>>,
 }
 
 /// What an undelete did.

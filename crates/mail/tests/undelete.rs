@@ -149,7 +149,7 @@ async fn a_deleted_mailbox_comes_back_piece_by_piece_and_keeps_its_mail_through_
 
     let (mail, account) = rig.again(options).await;
     let one = Wanted {
-        uidls: Some(vec![before[1].uidl]),
+        uidls: Some([before[1].uidl].into()),
         ..Wanted::default()
     };
     account.undelete(&one).await.unwrap();

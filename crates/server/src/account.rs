@@ -1,5 +1,5 @@
-//! `gatepost account`, `history`, `undelete`, `verify` and `compact`: through the control socket
-//! when the server runs, on the store itself when it does not.
+//! `gatepost account`, `history`, `undelete`, `verify` and `compact`: through the control socket when the
+//! server runs, on the store itself when it does not.
 
 use crate::admin::{self, Request, Response, Tools};
 use crate::backends::Backends;
@@ -7,7 +7,7 @@ use crate::cli::{AccountCommand, CredentialCommand, Named, UndeleteCommand};
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
-use crate::progress::Progress;
+use crate::progress::{Progress, Steps};
 use auth::NewSecret;
 use std::io::BufRead;
 use std::path::Path;
@@ -142,10 +142,19 @@ pub(crate) async fn compact(config: &Path) -> Result<(), Failure> {
 
 pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
     let config = Config::load(config)?;
-    let response = match control::ask(&config.data_dir, &request).await {
+    let progress = Arc::new(Progress::new());
+    let shown = progress.clone();
+    let in_bytes = matches!(request, Request::Restore(_));
+    let steps: Steps = Arc::new(move |step, done, total| match in_bytes {
+        true => shown.bytes(step, done, total),
+        false => shown.count(step, done, total),
+    });
+    let response = match control::ask(&config.data_dir, &request, &steps).await {
         Some(response) => response?,
-        None => on_the_store(&config, request).await?,
+        None => on_the_store(&config, request, steps.clone()).await?,
     };
+    // A bar goes before the answer comes.
+    drop((steps, progress));
     match response {
         Response::Done { lines } => {
             lines.iter().for_each(|line| println!("{line}"));
@@ -153,18 +162,25 @@ pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Fai
         }
         Response::Refused { sentence } => Err(Failure::refused(sentence)),
         Response::Failed { sentence } => Err(Failure::trouble(sentence)),
+        Response::Progress { .. } | Response::Held { .. } => {
+            Err(Failure::trouble("the running server gave a strange answer"))
+        }
     }
 }
 
-async fn on_the_store(config: &Config, request: Request) -> Result<Response, Failure> {
-    let backends = Backends::open(config, net::Metrics::new(env!("CARGO_PKG_VERSION"))).await?;
+async fn on_the_store(
+    config: &Config,
+    request: Request,
+    steps: Steps,
+) -> Result<Response, Failure> {
+    let backends = Backends::open_quietly(config).await?;
     let mail = backends.engine(config.mail_options()).await?;
     let tools = Tools {
         mail,
         auth: None,
         backends: Arc::new(backends),
     };
-    let response = admin::run(&tools, &Progress::new(), request).await;
+    let response = admin::run(&tools, steps, request).await;
     tools.mail.close().await?;
     Ok(response)
 }

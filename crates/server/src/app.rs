@@ -55,7 +55,7 @@ pub(crate) async fn serve_with(
         auth: Some(auth.clone()),
         backends: backends.clone(),
     };
-    control::listen(&config.data_dir, tools)?;
+    control::listen(tools)?;
     prepared(&mail).await?;
     let shutdown = Shutdown::new();
     if let Some(tls) = &tls {

@@ -1,5 +1,6 @@
 //! The embedded store: the commit log with its index, and the packs. The one list of backends.
 
+use crate::backup;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metered::{MeteredBlobs, MeteredMeta, Troubles};
@@ -21,6 +22,7 @@ pub(crate) struct Backends {
     pub(crate) packs: Arc<PackStore>,
     /// What is known of damage and of space.
     pub(crate) upkeep: Arc<Upkeep>,
+    data_dir: PathBuf,
     metrics: Arc<Metrics>,
     troubles: Troubles,
 }
@@ -29,8 +31,32 @@ impl Backends {
     /// Opens the store of a configuration, making it when there is none.
     ///
     /// # Errors
-    /// `Refused` when another process has it or a newer version wrote it.
+    /// `Refused` when another process has it, a newer version wrote it, or a restore of it was not
+    /// finished.
     pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+        let dir = &config.data_dir;
+        if dir.join(backup::MARK).exists() {
+            return Err(Failure::refused(format!(
+                "{} holds a restore that was not finished: run `gatepost restore` again",
+                dir.display()
+            )));
+        }
+        let backends = Self::open_anyway(config, metrics).await?;
+        backup::remove_leftovers(dir);
+        Ok(backends)
+    }
+
+    /// The same for a command that ends soon.
+    pub(crate) async fn open_quietly(config: &Config) -> Result<Self, Failure> {
+        Self::open(config, Metrics::new(env!("CARGO_PKG_VERSION"))).await
+    }
+
+    /// The same for the restore itself.
+    pub(crate) async fn open_restored(config: &Config) -> Result<Self, Failure> {
+        Self::open_anyway(config, Metrics::new(env!("CARGO_PKG_VERSION"))).await
+    }
+
+    async fn open_anyway(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let task = tokio::task::spawn_blocking({
             let (config, metrics) = (config.clone(), metrics.clone());
             move || open(&config, &metrics)
@@ -42,6 +68,7 @@ impl Backends {
             upkeep: Upkeep::new(&metrics),
             meta,
             packs,
+            data_dir: config.data_dir.clone(),
             metrics,
             troubles: Troubles::new(),
         })
@@ -61,6 +88,18 @@ impl Backends {
             self.upkeep.clone(),
         ));
         Ok(mail::Mail::open(meta, blobs, options).await?)
+    }
+
+    /// Where they are.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Closes both halves, when no engine does.
+    pub(crate) async fn close(&self) -> Result<(), StorageError> {
+        let packs = self.packs.close().await;
+        self.meta.close().await?;
+        packs
     }
 
     /// `Ok` while both halves take writes and do what they are asked for; otherwise the reason.

@@ -56,6 +56,12 @@ pub(crate) enum Command {
     /// Brings removed messages back
     #[command(subcommand)]
     Undelete(UndeleteCommand),
+    /// Copies everything into a directory, whether the server runs or not; what is there is not
+    /// copied again
+    #[command(args_conflicts_with_subcommands = true)]
+    Backup(BackupArgs),
+    /// Puts back what a backup holds: everything, an account or a mailbox
+    Restore(RestoreArgs),
     /// Checks every message, link, counter and journal; exit code 1 when something is damaged
     Verify {
         /// The configuration file
@@ -80,6 +86,68 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct BackupArgs {
+    /// The backup directory; made if it is not there
+    pub(crate) dir: Option<PathBuf>,
+    /// The configuration file
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// How many backups to keep in the directory, this one included
+    #[arg(long, default_value_t = 1)]
+    pub(crate) keep: usize,
+    #[command(subcommand)]
+    pub(crate) command: Option<BackupCommand>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Lists the backups of a directory
+    List {
+        /// The backup directory
+        dir: PathBuf,
+    },
+    /// Compares every file of a backup directory with its hash; exit code 1 if one is damaged
+    Verify {
+        /// The backup directory
+        dir: PathBuf,
+        /// Only this backup, by its number
+        #[arg(long)]
+        backup: Option<u64>,
+        /// Also checks every message, link and counter of the newest backup, or of that one
+        #[arg(long)]
+        contents: bool,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// The configuration file of the store to restore into
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// The backup directory
+    #[arg(long)]
+    pub(crate) from: PathBuf,
+    /// Which backup, by its number; the newest unless given
+    #[arg(long)]
+    pub(crate) backup: Option<u64>,
+    /// Only this account: made as it was, or, if it is there, given what it lacks
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// What to call the account here
+    #[arg(long = "as", value_name = "NAME", requires = "account")]
+    pub(crate) new_name: Option<String>,
+    /// Only this mailbox of the account, which must be there: it is given what it lacks
+    #[arg(long, requires = "account")]
+    pub(crate) mailbox: Option<String>,
+    /// The mailbox to put its messages into; made if it is not there
+    #[arg(long, requires = "mailbox")]
+    pub(crate) into: Option<String>,
+    /// Everything, though files of the backup are damaged: what is lost is named
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) even_damaged: bool,
 }
 
 #[derive(Subcommand)]

@@ -1,20 +1,25 @@
-//! The control socket: how the command line reaches a running server. Per connection one JSON
-//! request, then lines of JSON: how far long work is, and last the answer. The socket lies in the
-//! data directory and is for its owner only.
+//! The control socket: how the command line reaches a running server. One request per connection, a
+//! line of JSON; the answer is one too, and lines that tell how far it is may come before it. The
+//! socket lies in the data directory and is for its owner only.
 
 use crate::admin::{self, Request, Response, Tools};
+use crate::backends::Backends;
+use crate::backup::{Hold, Plan};
 use crate::failure::Failure;
-use crate::progress::Progress;
-use serde::{Deserialize, Serialize};
+use crate::progress::Steps;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 
 /// Longest request and answer, in bytes.
 const MAX: u64 = 64 << 20;
+
+/// How often it is told how far something is.
+const TELL: Duration = Duration::from_millis(200);
 
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
@@ -22,8 +27,8 @@ fn path(data_dir: &Path) -> PathBuf {
 
 /// Answers requests until dropped. The caller holds the store, so that a socket left by a process
 /// that was killed can be replaced.
-pub(crate) fn listen(data_dir: &Path, tools: Tools) -> Result<(), Failure> {
-    let path = path(data_dir);
+pub(crate) fn listen(tools: Tools) -> Result<(), Failure> {
+    let path = path(tools.backends.data_dir());
     let failed = |error: std::io::Error| {
         Failure::refused(format!("cannot listen on {}: {error}", path.display()))
     };
@@ -50,91 +55,130 @@ pub(crate) fn listen(data_dir: &Path, tools: Tools) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn answer(mut stream: UnixStream, tools: &Tools) -> std::io::Result<()> {
+async fn answer(stream: UnixStream, tools: &Tools) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
     let mut bytes = Vec::new();
-    (&mut stream).take(MAX).read_to_end(&mut bytes).await?;
+    (&mut stream)
+        .take(MAX)
+        .read_until(b'\n', &mut bytes)
+        .await?;
     let request = match serde_json::from_slice(&bytes) {
+        Ok(Request::Hold) => return hold_for(stream, &tools.backends).await,
         Ok(request) => request,
         Err(error) => {
             let sentence = format!("not a request: {error}");
-            return send(&mut stream, &Line::Answer(Response::Refused { sentence })).await;
+            return tell(&mut stream, &Response::Refused { sentence }).await;
         }
     };
-    let steps = Arc::new(Steps::default());
-    let mut work = Box::pin(admin::run(tools, &*steps, request));
-    let mut pause = tokio::time::interval(STEP);
+    let (steps, mut progress) = watch::channel(None);
+    let steps: Steps = Arc::new(move |step: &str, done, total| {
+        steps.send_replace(Some((step.to_owned(), done, total)));
+    });
+    let work = admin::run(tools, steps, request);
+    tokio::pin!(work);
+    let mut pause = tokio::time::interval(TELL);
     loop {
         tokio::select! {
-            response = &mut work => return send(&mut stream, &Line::Answer(response)).await,
+            response = &mut work => return tell(&mut stream, &response).await,
             _ = pause.tick() => {}
         }
-        if let Some((step, done, total)) = steps.take() {
-            // Who asked may be gone; what was begun is brought to its end.
-            let _ = send(&mut stream, &Line::Step { step, done, total }).await;
+        let news = progress.has_changed().unwrap_or(false);
+        let news = news.then(|| progress.borrow_and_update().clone()).flatten();
+        if let Some((step, done, total)) = news {
+            // Who has gone away does not want it any more.
+            tell(&mut stream, &Response::Progress { step, done, total }).await?;
         }
     }
 }
 
-/// What the server says of a request.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Line {
-    /// How far it is.
-    Step {
-        step: String,
-        done: u64,
-        total: u64,
-    },
-    Answer(Response),
+async fn tell(stream: &mut BufReader<UnixStream>, response: &Response) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(response)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
 }
 
-/// How often it is told how far something is.
-const STEP: Duration = Duration::from_millis(200);
-
-async fn send(stream: &mut UnixStream, line: &Line) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    stream.write_all(&bytes).await
+/// Holds the store until the other side closes the connection, or dies.
+async fn hold_for(mut stream: BufReader<UnixStream>, backends: &Backends) -> std::io::Result<()> {
+    let mut hold = match Hold::take(backends).await {
+        Ok(hold) => hold,
+        Err(error) => {
+            let sentence = error.to_string();
+            return tell(&mut stream, &Response::Failed { sentence }).await;
+        }
+    };
+    let plan = std::mem::take(&mut hold.plan);
+    tell(&mut stream, &Response::Held { plan }).await?;
+    // Nothing more is expected: this ends when the connection does.
+    stream.read(&mut [0]).await.map(drop)
 }
 
-/// The newest step that has not been told.
-#[derive(Default)]
-struct Steps(Mutex<Option<(String, u64, u64)>>);
+/// A connection to the server that runs on a data directory.
+struct Connection(BufReader<UnixStream>);
 
-impl Steps {
-    fn take(&self) -> Option<(String, u64, u64)> {
-        self.0.lock().ok()?.take()
+/// Keeps what was asked to be held until it is dropped.
+pub(crate) struct Held {
+    _connection: Connection,
+}
+
+impl Connection {
+    /// `None` when no server runs.
+    async fn open(data_dir: &Path) -> Option<Self> {
+        let stream = UnixStream::connect(path(data_dir)).await.ok()?;
+        Some(Self(BufReader::new(stream)))
     }
-}
 
-impl admin::Steps for Steps {
-    fn step(&self, step: &str, done: u64, total: u64) {
-        if let Ok(mut newest) = self.0.lock() {
-            *newest = Some((step.to_owned(), done, total));
+    async fn ask(&mut self, request: &Request, steps: &Steps) -> Result<Response, Failure> {
+        let answer = self.exchange(request, steps).await;
+        answer.map_err(|error| {
+            Failure::trouble(format!("the running server did not answer: {error}"))
+        })
+    }
+
+    async fn exchange(&mut self, request: &Request, steps: &Steps) -> std::io::Result<Response> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.0.write_all(&line).await?;
+        loop {
+            line.clear();
+            (&mut self.0).take(MAX).read_until(b'\n', &mut line).await?;
+            match serde_json::from_slice(&line)? {
+                Response::Progress { step, done, total } => steps(&step, done, total),
+                response => return Ok(response),
+            }
         }
     }
 }
 
 /// Asks the server that runs on this data directory; `None` when none does.
-pub(crate) async fn ask(data_dir: &Path, request: &Request) -> Option<Result<Response, Failure>> {
-    let stream = UnixStream::connect(path(data_dir)).await.ok()?;
-    Some(
-        exchange(stream, request).await.map_err(|error| {
-            Failure::trouble(format!("the running server did not answer: {error}"))
-        }),
-    )
+pub(crate) async fn ask(
+    data_dir: &Path,
+    request: &Request,
+    steps: &Steps,
+) -> Option<Result<Response, Failure>> {
+    let mut connection = Connection::open(data_dir).await?;
+    Some(connection.ask(request, steps).await)
 }
 
-async fn exchange(mut stream: UnixStream, request: &Request) -> std::io::Result<Response> {
-    stream.write_all(&serde_json::to_vec(request)?).await?;
-    stream.shutdown().await?;
-    let progress = Progress::new();
-    let mut lines = BufReader::new(stream.take(MAX)).lines();
-    while let Some(line) = lines.next_line().await? {
-        match serde_json::from_str(&line)? {
-            Line::Step { step, done, total } => progress.count(&step, done, total),
-            Line::Answer(response) => return Ok(response),
+/// Whether a server runs on this data directory.
+pub(crate) async fn runs(data_dir: &Path) -> bool {
+    Connection::open(data_dir).await.is_some()
+}
+
+/// Asks that server to keep its files where they are; `None` when none runs.
+pub(crate) async fn hold(data_dir: &Path) -> Option<Result<(Plan, Held), Failure>> {
+    let mut connection = Connection::open(data_dir).await?;
+    let nothing: Steps = Arc::new(|_: &str, _, _| {});
+    Some(match connection.ask(&Request::Hold, &nothing).await {
+        Ok(Response::Held { plan }) => Ok((
+            plan,
+            Held {
+                _connection: connection,
+            },
+        )),
+        Ok(Response::Failed { sentence } | Response::Refused { sentence }) => {
+            Err(Failure::trouble(sentence))
         }
-    }
-    Err(std::io::ErrorKind::UnexpectedEof.into())
+        Ok(_) => Err(Failure::trouble("the running server gave a strange answer")),
+        Err(error) => Err(error),
+    })
 }

@@ -6,6 +6,7 @@ mod account;
 mod admin;
 mod app;
 mod backends;
+mod backup;
 mod cli;
 mod config;
 mod control;
@@ -65,6 +66,8 @@ fn run(cli: cli::Cli) -> Result<(), Failure> {
                 limit,
             } => account::history(named, message, limit).await,
             cli::Command::Undelete(command) => account::undelete(command).await,
+            cli::Command::Backup(args) => backup::backup(args).await,
+            cli::Command::Restore(args) => backup::restore(args).await,
             cli::Command::Verify { config, contents } => account::verify(&config, contents).await,
             cli::Command::Compact { config } => account::compact(&config).await,
             cli::Command::Recover { config, force } => recover::run(&config, force).await,

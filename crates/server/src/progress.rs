@@ -2,8 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+/// Hears what is being done, and how much of how much is done.
+pub(crate) type Steps = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
 
 /// Shows how far something is; nothing at all while it takes less than a second.
 pub(crate) struct Progress {

@@ -245,7 +245,10 @@ impl Core {
             .since_export
             .fetch_sub(log_then, Ordering::Relaxed);
         self.options.observer.on_export(size, start.elapsed());
-        self.retire()
+        // What is held goes with the next export.
+        let retired = self.holds.unless_held(|| self.retire());
+        retired
+            .unwrap_or(Ok(()))
             .map_err(|e| StorageError::io("drop old exports and log segments", &e))
     }
 

@@ -15,6 +15,7 @@
 //! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
 //! | `salvage.rs` | from damaged files to what the store once was |
 //! | `check.rs` | damage that nobody would notice until a rebuild |
+//! | `hold.rs` | a moment kept on disk while it is copied away |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
 //! | `watch.rs` | ticks |
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ mod export;
 mod fault_tests;
 mod files;
 mod group;
+mod hold;
 mod keys;
 mod log;
 mod manifest;
@@ -42,5 +44,6 @@ mod store;
 mod tail;
 mod watch;
 
+pub use hold::{Held, HeldFile};
 pub use options::{Observer, Options, Progress, Silent};
 pub use store::SledStore;

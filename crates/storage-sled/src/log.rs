@@ -43,6 +43,8 @@ pub(crate) struct Log {
 
 struct Appender {
     file: Arc<LogFile>,
+    /// The sequence of the segment's first record.
+    first: u64,
     salt: u64,
     /// Where the next record goes.
     offset: u64,
@@ -71,6 +73,7 @@ impl Log {
         files::sync_dir(&config.dir).map_err(|e| StorageError::io("sync the log directory", &e))?;
         let appender = Mutex::new(Appender {
             file: Arc::new(file),
+            first: next,
             salt,
             offset: HEADER as u64,
             filled: HEADER as u64,
@@ -111,6 +114,13 @@ impl Log {
     /// The sequence of the newest record; 0 when there has never been one.
     pub(crate) fn written(&self) -> u64 {
         self.lock().next - 1
+    }
+
+    /// The sequence of the newest record, the first one of the segment it is in, and where it ends
+    /// there.
+    pub(crate) fn position(&self) -> (u64, u64, u64) {
+        let appender = self.lock();
+        (appender.next - 1, appender.first, appender.offset)
     }
 
     /// The highest sequence up to which every record has been applied; `in_flight` are the marks
@@ -212,6 +222,7 @@ impl Appender {
         let old = std::mem::replace(&mut self.file, Arc::new(file));
         self.unsynced.sealed.push(old);
         self.unsynced.directory = true;
+        self.first = self.next;
         self.salt = salt;
         self.offset = HEADER as u64;
         self.filled = HEADER as u64;

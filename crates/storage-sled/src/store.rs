@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Schedule;
 use crate::group::Group;
+use crate::hold::Holds;
 use crate::keys;
 use crate::log::{AppendError, Log};
 use crate::manifest::Manifest;
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) log: Log,
     pub(crate) group: Arc<Group>,
     pub(crate) schedule: Schedule,
+    pub(crate) holds: Holds,
     generation: u64,
     manifest: Mutex<Manifest>,
     /// `None` once the store was closed.
@@ -96,6 +98,7 @@ impl SledStore {
                 opened.log_behind_export,
                 opened.export_bytes,
             ),
+            holds: Holds::default(),
             layout: opened.layout,
             store: opened.manifest.store,
             log: opened.log,
@@ -126,8 +129,7 @@ impl SledStore {
         startup::exists(dir)
     }
 
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.0
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn find_up_to_damage(
 /// No log at all: what is there is removed, and `next` is the first record of a new one.
 pub(crate) fn give_up(dir: &Path, next: u64) -> Result<Tail, StorageError> {
     let segments = Segment::list(dir).map_err(|e| StorageError::io("list the log", &e))?;
-    drop_behind(dir, &segments, [].iter(), None)
+    drop_behind(dir, &segments, [].iter(), 0, None)
         .map_err(|e| StorageError::io("remove the log", &e))?;
     Ok(Tail {
         segments: Vec::new(),

@@ -8,9 +8,10 @@ mod undelete;
 pub(crate) use undelete::Which;
 
 use crate::backends::Backends;
+use crate::backup::{self, Plan, Wanted};
 use crate::limit::Limit;
 use crate::policy;
-use crate::progress::Progress;
+use crate::progress::Steps;
 use crate::time;
 use crate::uidl::{self, Old};
 use auth::Auth;
@@ -100,6 +101,10 @@ pub(crate) enum Request {
         contents: bool,
     },
     Compact,
+    /// Keeps the files of this moment where they are until the connection ends.
+    Hold,
+    /// Puts an account or a mailbox back from a backup.
+    Restore(Wanted),
 }
 
 /// What requests are carried out with.
@@ -109,18 +114,6 @@ pub(crate) struct Tools {
     /// Of a running server.
     pub(crate) auth: Option<Arc<Auth>>,
     pub(crate) backends: Arc<Backends>,
-}
-
-/// Hears how far long work is.
-pub(crate) trait Steps: Send + Sync {
-    /// `done` of `total` things of a step.
-    fn step(&self, step: &str, done: u64, total: u64);
-}
-
-impl Steps for Progress {
-    fn step(&self, step: &str, done: u64, total: u64) {
-        self.count(step, done, total);
-    }
 }
 
 /// An answer.
@@ -133,10 +126,14 @@ pub(crate) enum Response {
     Refused { sentence: String },
     /// It was tried and something failed.
     Failed { sentence: String },
+    /// Not the end: how far it is.
+    Progress { step: String, done: u64, total: u64 },
+    /// Held until the connection ends.
+    Held { plan: Plan },
 }
 
-/// Carries a request out.
-pub(crate) async fn run(tools: &Tools, steps: &dyn Steps, request: Request) -> Response {
+/// Carries a request out; `steps` hears how far it is if it takes long.
+pub(crate) async fn run(tools: &Tools, steps: Steps, request: Request) -> Response {
     let (mail, auth) = (&tools.mail, tools.auth.as_deref());
     let forget = |name: &str| {
         if let Some(auth) = auth {
@@ -211,8 +208,19 @@ pub(crate) async fn run(tools: &Tools, steps: &dyn Steps, request: Request) -> R
             undelete::list(mail, &name, &which, limit).await
         }
         Request::UndeleteRestore { name, which } => undelete::restore(mail, &name, &which).await,
-        Request::Verify { contents } => return verify(tools, steps, contents).await,
-        Request::Compact => return compact(tools, steps).await,
+        Request::Verify { contents } => return verify(tools, &steps, contents).await,
+        Request::Compact => return compact(tools, &steps).await,
+        Request::Restore(wanted) => {
+            let name = wanted.new_name.clone().unwrap_or(wanted.account.clone());
+            let response = backup::restore_part(tools, wanted, steps).await;
+            forget(&name);
+            return response;
+        }
+        Request::Hold => {
+            return Response::Refused {
+                sentence: "nothing is held without a connection".to_owned(),
+            };
+        }
     };
     match result {
         Ok(lines) => Response::Done { lines },
@@ -356,8 +364,8 @@ async fn show(mail: &Mail, name: &str) -> Result<Vec<String>, MailError> {
     Ok(lines)
 }
 
-async fn verify(tools: &Tools, steps: &dyn Steps, contents: bool) -> Response {
-    let step = |done, total| steps.step("checking messages", done, total);
+async fn verify(tools: &Tools, steps: &Steps, contents: bool) -> Response {
+    let step = |done, total| steps("checking messages", done, total);
     let mut problems = match tools.mail.check_with(contents, step).await {
         Ok(problems) => problems,
         Err(error) => {
@@ -378,17 +386,17 @@ async fn verify(tools: &Tools, steps: &dyn Steps, contents: bool) -> Response {
 }
 
 /// Lets go of what may go, and gives its space back.
-async fn compact(tools: &Tools, steps: &dyn Steps) -> Response {
+async fn compact(tools: &Tools, steps: &Steps) -> Response {
     let before = tools.backends.packs.stats().bytes;
-    steps.step("looking for what may go", 0, 3);
+    steps("looking for what may go", 0, 3);
     if let Err(error) = tools.mail.sweep().await {
         return Response::Failed {
             sentence: error.to_string(),
         };
     }
-    steps.step("rewriting packs", 1, 3);
+    steps("rewriting packs", 1, 3);
     let collected = tools.backends.collect_all().await;
-    steps.step("rewriting exports", 2, 3);
+    steps("rewriting exports", 2, 3);
     let trimmed = tools.backends.meta.trim().await;
     match collected.and_then(|collected| trimmed.map(|()| collected)) {
         Ok(collected) => {

@@ -6,6 +6,7 @@ use crate::time;
 use bytes::BytesMut;
 use mail::{Mail, MailError, MailErrorKind, Removed, UniqueIds, Wanted};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use types::MailboxName;
 
 /// Which removed messages are meant.
@@ -26,9 +27,9 @@ impl Which {
     fn wanted(&self, ids: &UniqueIds) -> Result<Wanted, MailError> {
         let invalid = |text: String| MailError::new(MailErrorKind::Invalid, text);
         let mailbox = self.mailbox.as_deref().map(MailboxName::new).transpose();
-        let mut uidls = Vec::with_capacity(self.message.len());
+        let mut uidls = BTreeSet::new();
         for id in &self.message {
-            uidls.push(ids.number_of(id).ok_or_else(|| {
+            uidls.insert(ids.number_of(id).ok_or_else(|| {
                 invalid(format!(
                     "{id} is no unique id, see `gatepost undelete list`"
                 ))

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: mail to compare, and ways to run real clients.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod backups;
 pub(crate) mod postfix;
 pub(crate) mod thunderbird;
 pub(crate) mod trace;
