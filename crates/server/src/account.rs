@@ -140,6 +140,13 @@ pub(crate) async fn compact(config: &Path) -> Result<(), Failure> {
     carry_out(config, Request::Compact).await
 }
 
+/// Opens the store and closes it: the start makes an index anew that is mostly free space.
+async fn reopen(config: &Config) -> Result<(), Failure> {
+    let backends = Backends::open(config, net::Metrics::new(env!("CARGO_PKG_VERSION"))).await?;
+    let mail = backends.engine(config.mail_options()).await?;
+    Ok(mail.close().await?)
+}
+
 pub(crate) async fn carry_out(config: &Path, request: Request) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let progress = Arc::new(Progress::new());
@@ -180,8 +187,13 @@ async fn on_the_store(
         auth: None,
         backends: Arc::new(backends),
     };
+    let is_compact = matches!(request, Request::Compact);
     let response = admin::run(&tools, steps, request).await;
     tools.mail.close().await?;
+    drop(tools);
+    if is_compact {
+        reopen(config).await?;
+    }
     Ok(response)
 }
 

@@ -56,7 +56,10 @@ fn packs(dir: &Path, form: &Form, ahead: &Arc<AtomicU64>) -> Arc<PackStore> {
 impl Place {
     async fn open(dir: &Path, form: &Form) -> Self {
         let ahead = Arc::new(AtomicU64::new(0));
-        let options = storage_sled::Options::default();
+        let options = storage_sled::Options {
+            bloat_bytes: 1 << 20,
+            ..storage_sled::Options::default()
+        };
         let meta = SledStore::open(&dir.join("meta"), options, &|_| {}).unwrap();
         let packs = packs(&dir.join("packs"), form, &ahead);
         let options = mail::Options {
@@ -202,16 +205,25 @@ async fn what_is_deleted_gives_its_space_back() {
     let problems = place.mail.check(true).await.unwrap();
     assert!(problems.is_empty(), "{problems:#?}");
     let left = size(&dir.path().join("packs"));
-    let meta = size(&dir.path().join("meta"));
+    let meta = ["log", "export", "index"].map(|part| size(&dir.path().join("meta").join(part)));
     let least = compressed(&form, &kept).await;
     println!(
         "{bytes} bytes delivered, {full} on disk; a tenth is left: {least} bytes compressed, packs \
-         take {left}, metadata {meta}"
+         take {left}; log, exports and index {meta:?}"
     );
     assert!(left < full / 5, "{full} -> {left}");
     // What was delivered meanwhile is not compressed yet.
     let new: u64 = 64 << 10;
     assert!(left < least * 3 / 2 + new, "{left} for {least}");
+    place.mail.close().await.unwrap();
+    drop(account);
+    let place = Place::open(dir.path(), &form).await;
+    let parts = ["log", "export", "index"];
+    let after = parts.map(|part| size(&dir.path().join("meta").join(part)));
+    println!("after the next start log, exports and index take {after:?}");
+    assert!(after[2] < meta[2] / 2, "{meta:?} -> {after:?}");
+    let problems = place.mail.check(true).await.unwrap();
+    assert!(problems.is_empty(), "{problems:#?}");
     place.mail.close().await.unwrap();
 }
 

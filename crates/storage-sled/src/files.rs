@@ -59,6 +59,20 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Bytes of all files of a directory tree.
+pub(crate) fn size(dir: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        sum += match meta.is_dir() {
+            true => size(&entry.path())?,
+            false => meta.len(),
+        };
+    }
+    Ok(sum)
+}
+
 /// A number no other store or segment carries. Uniqueness is wanted, not secrecy: the standard
 /// library's hasher is seeded by the operating system.
 pub(crate) fn random_u64() -> u64 {

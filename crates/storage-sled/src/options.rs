@@ -22,6 +22,8 @@ pub struct Options {
     /// With less than this free on the file system commits answer `Unavailable`: sled does not
     /// survive a full disk without a restart, so it must never meet one.
     pub min_free_bytes: u64,
+    /// An index larger than this of which most is free space is made anew at the start.
+    pub bloat_bytes: u64,
     /// Takes a damaged log for its end: what was committed behind the damage is given up. For
     /// `gatepost recover`, on a copy of the files: what is given up is cut off.
     pub salvage: bool,
@@ -43,6 +45,7 @@ impl Default for Options {
             export_every: 256 << 20,
             relaxed_sync: Duration::from_millis(100),
             min_free_bytes: 64 << 20,
+            bloat_bytes: 64 << 20,
             salvage: false,
             boot_id: None,
             observer: Arc::new(Silent),

@@ -191,6 +191,9 @@ fn bring_up(
     sources: &Sources<'_>,
     promised: u64,
 ) -> Result<Index, StorageError> {
+    if is_bloated(layout, options, sources).unwrap_or(false) {
+        shrink(layout, options, sources)?;
+    }
     if layout.index.exists() {
         match usable(&layout.index, options, sources, promised) {
             Ok((index, low)) => {
@@ -208,6 +211,37 @@ fn bring_up(
     let index = sources.rebuild(&layout.index, options)?;
     files::sync_dir(&layout.root).map_err(|e| StorageError::io("sync the store directory", &e))?;
     Ok(index)
+}
+
+/// How much larger than all rows an index may be: sled's files do not shrink when rows go.
+const BLOAT: u64 = 6;
+
+/// Whether most of the index is space that rows once took.
+fn is_bloated(layout: &Layout, options: &Options, sources: &Sources<'_>) -> std::io::Result<bool> {
+    let Some(newest) = sources.exports.first() else {
+        return Ok(false);
+    };
+    let rows = fs::metadata(&newest.path)?.len() + log_bytes_behind(sources.segments, Some(newest));
+    let index = files::size(&layout.index)?;
+    Ok(index > options.bloat_bytes && index / BLOAT > rows)
+}
+
+/// Makes the index anew beside the old one, which is only removed once that has succeeded.
+fn shrink(layout: &Layout, options: &Options, sources: &Sources<'_>) -> Result<(), StorageError> {
+    let io = |e| StorageError::io("shrink the index", &e);
+    let new = layout.root.join("index.new");
+    files::remove(&new).map_err(io)?;
+    match sources.rebuild(&new, options) {
+        Ok(index) => index.close()?,
+        Err(error) => {
+            tracing::warn!(%error, "the index cannot be made anew and stays as large as it is");
+            return files::remove(&new).map_err(io);
+        }
+    }
+    tracing::info!("the index was made anew: most of it was free space");
+    files::remove(&layout.index).map_err(io)?;
+    fs::rename(&new, &layout.index).map_err(io)?;
+    files::sync_dir(&layout.root).map_err(io)
 }
 
 /// Opens the index that is there and gives its low-water mark, or says why it cannot be used.

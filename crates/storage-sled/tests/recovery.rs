@@ -349,6 +349,43 @@ async fn exports_replace_old_log_and_survive_each_others_damage() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_mostly_free_space_is_made_anew() {
+    let mut place = Place::new();
+    place.options.segment_bytes = 1 << 20;
+    let store = place.open();
+    put(&store, 0).await;
+    for round in 0..2 {
+        for first in (0..4000u32).step_by(100) {
+            let mut batch = storage::Batch::new();
+            for number in first..first + 100 {
+                let key = format!("many {number}");
+                match round {
+                    0 => batch.put(key, vec![7; 1000]),
+                    _ => batch.delete(key),
+                };
+            }
+            store.commit(support::A, batch).await.unwrap().relax();
+        }
+    }
+    store.trim().await.unwrap();
+    store.close().await.unwrap();
+    let db = place.path("index/db");
+    let size = || fs::metadata(&db).unwrap().len();
+    let before = size();
+    // Not worth it by itself.
+    assert_eq!(content(&place.open()).await, entries(1));
+    assert!(size() >= before);
+    place.options.bloat_bytes = 1 << 20;
+    let store = place.open();
+    assert_eq!(content(&store).await, entries(1));
+    assert!(size() < before / 2, "{before} -> {}", size());
+    assert!(!place.path("index.new").exists());
+    put(&store, 1).await;
+    store.close().await.unwrap();
+    assert_eq!(content(&place.open()).await, entries(2));
+}
+
+#[tokio::test]
 async fn progress_reaches_its_total() {
     let place = Place::new();
     let store = place.open();
