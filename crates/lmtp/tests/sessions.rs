@@ -113,7 +113,7 @@ async fn rfc5321_4_5_3_1_8_a_thousand_recipients_one_copy() {
     let rig = Rig::start().await;
     let mut client = rig.greet().await;
     for count in [1, 2, 100, 1000] {
-        let blobs = rig.blobs.count();
+        let blobs = rig.stored().await;
         let mut input = String::from("MAIL FROM:<s@example.net>\r\n");
         for i in 0..count + 3 {
             input.push_str(&format!("RCPT TO:<u{i}@example.org>\r\n"));
@@ -136,7 +136,7 @@ async fn rfc5321_4_5_3_1_8_a_thousand_recipients_one_copy() {
             assert!(client.reply().await.starts_with("250 2.0.0"));
         }
         assert_eq!(client.command("NOOP").await, "250 2.0.0 ok");
-        assert_eq!(rig.blobs.count(), blobs + 1);
+        assert_eq!(rig.stored().await, blobs + 1);
     }
     for i in [0, 500, 999] {
         let held = rig.messages(&format!("u{i}"), "INBOX").await;
@@ -263,7 +263,7 @@ async fn a_client_that_dies_in_its_data_leaves_nothing() {
         client.rest().await;
     }
     assert_eq!(rig.messages("alice", "INBOX").await.len(), 0);
-    assert_eq!(rig.blobs.count(), 0);
+    assert_eq!(rig.stored().await, 0);
     rig.assert_sound().await;
 }
 

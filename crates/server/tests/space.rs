@@ -221,7 +221,9 @@ async fn what_is_deleted_gives_its_space_back() {
     let parts = ["log", "export", "index"];
     let after = parts.map(|part| size(&dir.path().join("meta").join(part)));
     println!("after the next start log, exports and index take {after:?}");
-    assert!(after[2] < meta[2] / 2, "{meta:?} -> {after:?}");
+    // A small index is left as it is.
+    let small = meta[2] < 4 << 20;
+    assert!(small || after[2] < meta[2] / 2, "{meta:?} -> {after:?}");
     let problems = place.mail.check(true).await.unwrap();
     assert!(problems.is_empty(), "{problems:#?}");
     place.mail.close().await.unwrap();

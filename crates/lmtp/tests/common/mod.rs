@@ -136,6 +136,12 @@ impl Rig {
         self.mail.account(info.id).await.expect("an account")
     }
 
+    /// Blobs of messages: every account has one more, its note.
+    pub(crate) async fn stored(&self) -> usize {
+        let accounts = self.mail.list_accounts().await.expect("a list");
+        self.blobs.count() - accounts.len()
+    }
+
     /// All messages of a mailbox, prefix included.
     pub(crate) async fn messages(&self, account: &str, mailbox: &str) -> Vec<Vec<u8>> {
         let account = self.account(account).await;
