@@ -14,7 +14,7 @@ mod verify;
 mod view;
 mod whole;
 
-pub(crate) use part::{Steps, Wanted, restore as restore_part};
+pub(crate) use part::{Wanted, restore as restore_part};
 pub(crate) use view::remove_leftovers;
 pub(crate) use whole::MARK;
 
