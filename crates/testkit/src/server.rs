@@ -168,15 +168,18 @@ impl Server {
             // Already gone is as good as killed.
             let _ = child.kill();
             child.wait().expect("our own child");
-            if self.environment.contains_key("FAKETIME") {
-                // libfaketime leaves these when its process is killed.
-                let id = child.id();
-                for name in [
-                    format!("faketime_shm_{id}"),
-                    format!("sem.faketime_sem_{id}"),
-                ] {
-                    let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
-                }
+            self.forget_clock(child.id());
+        }
+    }
+
+    /// Removes what libfaketime leaves of a process.
+    fn forget_clock(&self, id: u32) {
+        if self.environment.contains_key("FAKETIME") {
+            for name in [
+                format!("faketime_shm_{id}"),
+                format!("sem.faketime_sem_{id}"),
+            ] {
+                let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
             }
         }
     }
@@ -191,6 +194,7 @@ impl Server {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().expect("our own child") {
+                self.forget_clock(child.id());
                 return status;
             }
             if Instant::now() > until {
