@@ -6,7 +6,10 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-const NAME: &str = "FORMAT";
+/// The file.
+pub(crate) const NAME: &str = "FORMAT";
+/// The file while it is being written.
+pub(crate) const TEMPORARY: &str = "FORMAT.tmp";
 const TITLE: &str = "gatepost-data";
 
 /// Rises with every change that an older Gatepost would misread: in the engine's keys and values,
@@ -45,7 +48,7 @@ fn judge(dir: &Path, text: &str) -> Result<(), Failure> {
 
 /// Durable before anything else is written.
 fn write(dir: &Path) -> std::io::Result<()> {
-    let tmp = dir.join("FORMAT.tmp");
+    let tmp = dir.join(TEMPORARY);
     let mut file = File::create(&tmp)?;
     writeln!(file, "{TITLE} {VERSION}")?;
     file.sync_all()?;

@@ -25,6 +25,7 @@ use crate::cli::{BackupArgs, BackupCommand, RestoreArgs};
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
+use crate::format;
 use crate::progress::Progress;
 use crate::time;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,10 @@ impl Hold {
         let abandoned = |_| StorageError::unavailable("holding the store was abandoned");
         let held = tokio::task::spawn_blocking(work).await.map_err(abandoned)?;
         let (packs, meta, files): (_, storage_sled::Held, _) = held?;
+        let format = Planned {
+            path: format::NAME.into(),
+            length: None,
+        };
         let of_packs = files.into_iter().map(|file| Planned {
             path: Path::new("packs").join(file.path),
             length: file.length,
@@ -88,7 +93,11 @@ impl Hold {
             store,
             sequence: meta.sequence,
             taken,
-            files: of_packs.chain(of_meta).collect(),
+            files: [format]
+                .into_iter()
+                .chain(of_packs)
+                .chain(of_meta)
+                .collect(),
         };
         Ok(Self {
             plan,

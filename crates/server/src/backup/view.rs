@@ -4,6 +4,7 @@
 use super::manifest::{Entry, Manifest, Part};
 use super::vault::{Vault, trouble};
 use crate::failure::Failure;
+use crate::format;
 use blob_packs::{Archive, ArchivedPack, ReadAt};
 use mail::Mail;
 use std::fs::{self, File};
@@ -38,7 +39,8 @@ impl View {
     ) -> Result<(TempDir, Arc<SledStore>, Archive), Failure> {
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
         let dir = dir.map_err(trouble("make a directory in", scratch))?;
-        let metadata = |file: &&Entry| file.path.starts_with("meta");
+        let metadata =
+            |file: &&Entry| file.path.starts_with("meta") || file.path.as_os_str() == format::NAME;
         let total = manifest
             .files
             .iter()
@@ -58,6 +60,7 @@ impl View {
                 Err(Failure::trouble(what))
             })?;
         }
+        format::check(dir.path())?;
         let options = storage_sled::Options {
             // It is thrown away: a disk that is nearly full may do.
             min_free_bytes: 0,

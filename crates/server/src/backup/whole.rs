@@ -6,6 +6,7 @@ use crate::backends::Backends;
 use crate::config::Config;
 use crate::control;
 use crate::failure::Failure;
+use crate::format;
 use crate::progress::Progress;
 use crate::time;
 use std::collections::BTreeSet;
@@ -75,7 +76,9 @@ fn prepare(data_dir: &Path) -> Result<File, Failure> {
     }
     let is = |known: &[&str], name: &OsString| known.iter().any(|known| name == known);
     found.retain(|name| !is(&[MARK, "control.sock", "lost+found"], name));
-    let ours = |name: &OsString| interrupted && is(&["meta", "packs"], name);
+    let ours = |name: &OsString| {
+        interrupted && is(&["meta", "packs", format::NAME, format::TEMPORARY], name)
+    };
     if !found.iter().all(ours) {
         return Err(Failure::refused(format!(
             "{} is not empty: move what is in it out of the way first",
@@ -94,7 +97,11 @@ fn prepare(data_dir: &Path) -> Result<File, Failure> {
     sync_dir(data_dir)?;
     for name in found {
         let path = data_dir.join(name);
-        fs::remove_dir_all(&path).map_err(trouble("remove", &path))?;
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.map_err(trouble("remove", &path))?;
     }
     Ok(mark)
 }
