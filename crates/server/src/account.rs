@@ -1,5 +1,5 @@
-//! `gatepost account`, `history`, `undelete`, `verify` and `compact`: through the control socket when the
-//! server runs, on the store itself when it does not.
+//! `gatepost account`, `history`, `undelete`, `verify` and `compact`: through the control socket
+//! when the server runs, on the store itself when it does not.
 
 use crate::admin::{self, Request, Response, Tools};
 use crate::backends::Backends;
