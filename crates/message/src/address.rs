@@ -50,7 +50,7 @@ pub fn addresses(value: &[u8]) -> Vec<Address<'_>> {
 }
 
 /// What SEARCH FROM, TO, CC and BCC look at: every address of the raw value as `Name
-/// <local@domain>`, decoded, separated by `, `.
+/// <route:local@domain>`, decoded, separated by `, `.
 pub fn address_texts(value: &[u8]) -> String {
     let mut text = String::new();
     for address in addresses(value) {
@@ -58,13 +58,15 @@ pub fn address_texts(value: &[u8]) -> String {
         match address {
             Address::Mailbox {
                 name,
+                route,
                 local,
                 domain,
-                ..
             } => {
                 text.push_str(separator);
                 let name = name.map(|name| decode_words(&name)).unwrap_or_default();
-                let local = decode_words(&local.unwrap_or_default());
+                // The route is part of the envelope too: addr-adl (RFC 9051 7.5.2).
+                let route = route.map(|route| format!("{}:", decode_words(&route)));
+                let local = route.unwrap_or_default() + &decode_words(&local.unwrap_or_default());
                 let domain = domain.map(|domain| format!("@{}", decode_words(&domain)));
                 let address = local + &domain.unwrap_or_default();
                 match (name.is_empty(), address.is_empty()) {

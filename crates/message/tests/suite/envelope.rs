@@ -207,6 +207,8 @@ fn texts_of_addresses_for_search() {
         ("=?utf-8?Q?Ren=C3=A9?= <r@x>, y@z", "René <r@x>, y@z"),
         ("Friends: a@b;", "Friends:, a@b"),
         ("user", "user"),
+        ("<@a.example,@b:c@d>", "@a.example,@b:c@d"),
+        ("M <@a:c@d>", "M <@a:c@d>"),
         ("\"A  B\"", "A B"),
     ] {
         assert_eq!(message::address_texts(value.as_bytes()), text, "{value}");

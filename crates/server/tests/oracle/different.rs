@@ -27,6 +27,7 @@ pub(crate) struct Known {
 /// What was compared, and how it went.
 pub(crate) struct Tally {
     kinds: &'static [Known],
+    rare: &'static [Known],
     compared: usize,
     known: BTreeMap<&'static str, usize>,
     unknown: Vec<String>,
@@ -38,17 +39,23 @@ impl Tally {
         let (known, unknown) = (BTreeMap::new(), Vec::new());
         Self {
             kinds,
+            rare: &[],
             compared: 0,
             known,
             unknown,
         }
     }
 
+    /// Also takes these differences, which a selection of the mail may not show.
+    pub(crate) fn with_rare(self, rare: &'static [Known]) -> Self {
+        Self { rare, ..self }
+    }
+
     /// Counts an answer, and looks for what explains its differences.
     pub(crate) fn compared<'a>(&mut self, differences: impl IntoIterator<Item = Difference<'a>>) {
         self.compared += 1;
         for difference in differences {
-            let mut kinds = self.kinds.iter();
+            let mut kinds = self.kinds.iter().chain(self.rare);
             match kinds.find(|kind| (kind.explains)(&difference)) {
                 Some(kind) => *self.known.entry(kind.row).or_default() += 1,
                 None => self.unknown.push(difference.describe()),
@@ -63,6 +70,7 @@ impl Tally {
             compared,
             known,
             unknown,
+            ..
         } = self;
         eprintln!("{compared} answers compared; differences: {known:#?}");
         assert!(compared >= at_least, "only {compared} answers");
