@@ -362,12 +362,14 @@ async fn a_disk_error_at_any_step_loses_nothing() {
             ..eager()
         };
         let store = open_with(dir.path(), options);
-        // Not a multiple of what fills a pack: the active one must hold something to be sealed.
-        let bodies: Vec<Bytes> = (0..33).map(|i| noise(i, 2000)).collect();
+        let bodies: Vec<Bytes> = (0..30).map(|i| noise(i, 2000)).collect();
         let blobs = fill(&store, &bodies).await;
         for blob in &blobs[..20] {
             store.release(&blob.hash).await.expect("release");
         }
+        // No pack is being sealed behind our back, and the active one holds something to be sealed.
+        store.seal_active().await.expect("sealed");
+        put(&store, &noise(98, 50)).await;
         armed.store(true, Ordering::SeqCst);
         let failed = if fail == Step::Seal {
             store.seal_active().await
