@@ -15,6 +15,7 @@
 //! | `startup.rs`, `tail.rs`, `rebuild.rs`, `spread.rs` | from files to a running store |
 //! | `salvage.rs` | from damaged files to what the store once was |
 //! | `check.rs` | damage that nobody would notice until a rebuild |
+//! | `kept.rs` | what a scan copies out of the index |
 //! | `hold.rs` | a moment kept on disk while it is copied away |
 //! | `manifest.rs`, `files.rs` | small files and how they are replaced |
 //! | `watch.rs` | ticks |
@@ -29,6 +30,7 @@ mod fault_tests;
 mod files;
 mod group;
 mod hold;
+mod kept;
 mod keys;
 mod log;
 mod manifest;

@@ -3,6 +3,7 @@
 use crate::checkpoint::Schedule;
 use crate::group::Group;
 use crate::hold::Holds;
+use crate::kept::Kept;
 use crate::keys;
 use crate::log::{AppendError, Log};
 use crate::manifest::Manifest;
@@ -376,6 +377,7 @@ impl Core {
         let index = self.index();
         let index = index.as_ref().ok_or_else(closed)?;
         let mut page = Page::default();
+        let mut kept = Kept::for_entries(rest.limit);
         loop {
             let enough = rest.limit.min(page.entries.len() + INLINE);
             let start = keys::row(account, &rest.start);
@@ -391,8 +393,8 @@ impl Core {
                     page.more = true;
                     return ControlFlow::Break(());
                 }
-                let key = Bytes::copy_from_slice(&key[keys::ROW_PREFIX..]);
-                page.entries.push((key, Bytes::copy_from_slice(value)));
+                page.entries
+                    .push(kept.entry(&key[keys::ROW_PREFIX..], value));
                 ControlFlow::Continue(())
             })?;
             drop(rows);

@@ -145,8 +145,11 @@ impl Passage {
         read: impl FnOnce() -> Bytes,
     ) -> (Cow<'a, [u8]>, Bytes) {
         if let Some(fields) = &self.fields {
-            let header = self.filtered(fields, email, read);
-            return (Cow::Owned(self.cut(&header).to_vec()), Bytes::new());
+            let mut header = self.filtered(fields, email, read);
+            let wanted = span(self.partial, header.len());
+            header.truncate(wanted.end);
+            header.drain(..wanted.start);
+            return (Cow::Owned(header), Bytes::new());
         }
         let prefix: &[u8] = match self.has_prefix() {
             true => self.cut(email.prefix()),
@@ -230,14 +233,17 @@ impl Passage {
     /// The filtered header, blank line included.
     fn filtered(&self, fields: &Fields, email: &Email, read: impl FnOnce() -> Bytes) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
-        let names: Vec<&[u8]> = fields.names.iter().map(Vec::as_slice).collect();
+        let filter = |header: &[u8], out: &mut Vec<u8>| {
+            let names: Vec<&[u8]> = fields.names.iter().map(Vec::as_slice).collect();
+            message::filter_header(header, &names, fields.keep, out);
+        };
         if self.has_prefix() && !email.prefix().is_empty() {
-            message::filter_header(email.prefix(), &names, fields.keep, &mut out);
+            filter(email.prefix(), &mut out);
         }
         let kept = fields.kept.filter(|_| self.section.path.is_empty());
         let from_digest = kept.and_then(|set| email.digest()?.header_fields(set, &mut out));
         if from_digest.is_none() {
-            message::filter_header(&read(), &names, fields.keep, &mut out);
+            filter(&read(), &mut out);
         }
         out
     }
