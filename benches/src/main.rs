@@ -5,10 +5,14 @@
 
 mod bench;
 mod clients;
+mod limits;
+mod mixed;
 mod peers;
 mod report;
 mod rows;
 mod run;
+mod stats;
+mod tls;
 mod wire;
 mod workloads;
 
@@ -32,6 +36,8 @@ struct Cli {
 enum Command {
     /// The rows of the performance budget; the same as no subcommand.
     Rows(run::Args),
+    /// Deliveries, IDLE, POP3 pollers and webmail at once, at a fixed rate, open loop.
+    Mixed(mixed::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         None => run::run(&cli.rows),
         Some(Command::Rows(args)) => run::run(&args),
+        Some(Command::Mixed(args)) => mixed::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
