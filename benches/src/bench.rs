@@ -24,9 +24,30 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Mail as people have it, 17 KB on average.
     pub(crate) fn new(messages: usize, quick: bool, only: BTreeSet<String>) -> Self {
+        Self::of(Corpus::messages(17, messages), quick, only)
+    }
+
+    /// Small messages, all different, so that a million of them fit into memory here.
+    pub(crate) fn small(messages: usize, quick: bool, only: BTreeSet<String>) -> Self {
+        let message = |number| {
+            let text = format!(
+                "From: Sender {number} <sender{number}@example.org>\r\n\
+                 To: bench@example.org\r\n\
+                 Date: Thu, 1 Oct 2026 08:00:00 +0000\r\n\
+                 Message-ID: <{number}@example.org>\r\n\
+                 Subject: small message {number}\r\n\r\n\
+                 This is message {number}.\r\n"
+            );
+            text.into_bytes()
+        };
+        Self::of((0..messages).map(message).collect(), quick, only)
+    }
+
+    fn of(messages: Vec<Vec<u8>>, quick: bool, only: BTreeSet<String>) -> Self {
         Self {
-            messages: Corpus::messages(17, messages),
+            messages,
             least: if quick {
                 Duration::from_millis(200)
             } else {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod clients;
+mod growth;
 mod limits;
 mod mixed;
 mod peers;
@@ -38,6 +39,8 @@ enum Command {
     Rows(run::Args),
     /// Deliveries, IDLE, POP3 pollers and webmail at once, at a fixed rate, open loop.
     Mixed(mixed::Args),
+    /// How cost grows with the number of messages in the mailbox.
+    Growth(growth::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         None => run::run(&cli.rows),
         Some(Command::Rows(args)) => run::run(&args),
         Some(Command::Mixed(args)) => mixed::run(&args),
+        Some(Command::Growth(args)) => growth::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

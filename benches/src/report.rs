@@ -61,6 +61,10 @@ impl Measured {
         }
     }
 
+    pub(crate) fn value(&self, row: &str) -> Option<f64> {
+        self.values.get(row).copied()
+    }
+
     pub(crate) fn has_failed(&self) -> bool {
         !self.failures.is_empty()
     }
@@ -141,12 +145,19 @@ impl Report {
         };
         lines.extend(ROWS.iter().filter(touched).map(|row| self.line(row)));
         let mut out = aligned(&lines);
+        out.push_str(&self.failures());
+        out.push_str(&self.limits.text());
+        out
+    }
+
+    /// A line per row that could not be measured.
+    pub(crate) fn failures(&self) -> String {
+        let mut out = String::new();
         for server in &self.servers {
             for (name, reason) in &server.failures {
                 out.push_str(&format!("{}: {name}: {reason}\n", server.server));
             }
         }
-        out.push_str(&self.limits.text());
         out
     }
 

@@ -1,5 +1,6 @@
 //! The servers that are measured.
 
+mod cyrus;
 mod dovecot;
 mod gatepost;
 mod process;
@@ -140,12 +141,15 @@ pub(crate) trait Peer {
 pub(crate) enum Kind {
     /// Debian's Dovecot, sdbox.
     Dovecot,
+    /// Debian's Cyrus IMAP.
+    Cyrus,
 }
 
 impl Kind {
     pub(crate) fn installed(self) -> bool {
         match self {
             Self::Dovecot => Dovecot::installed(),
+            Self::Cyrus => cyrus::installed(),
         }
     }
 
@@ -153,6 +157,7 @@ impl Kind {
     pub(crate) fn how(self) -> &'static str {
         match self {
             Self::Dovecot => dovecot::INSTALL,
+            Self::Cyrus => cyrus::INSTALL,
         }
     }
 
@@ -160,6 +165,7 @@ impl Kind {
     pub(crate) fn start(self) -> Result<Box<dyn Peer>> {
         match self {
             Self::Dovecot => Ok(Box::new(dovecot::start()?)),
+            Self::Cyrus => Ok(Box::new(cyrus::Cyrus::new()?)),
         }
     }
 }
