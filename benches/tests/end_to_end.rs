@@ -1,5 +1,6 @@
 //! The load generator against the server that lies beside it: tiny runs that show that every part
 //! works. The numbers mean nothing.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

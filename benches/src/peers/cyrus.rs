@@ -62,7 +62,7 @@ pub(crate) fn installed() -> bool {
     let has = |program: &&str| programs().join(program).is_file();
     ["master", "imapd", "pop3d", "lmtpd", "idled"]
         .iter()
-        .all(|program| has(program))
+        .all(has)
 }
 
 impl Cyrus {
