@@ -16,7 +16,7 @@ use testkit::certificate;
 use super::Peer;
 use crate::clients::Door;
 use crate::tls::Tls;
-use crate::wire::Result;
+use crate::wire::{Result, SMALL, Wire};
 
 pub(crate) const INSTALL: &str = "benches/peers/unpack-cyrus.sh target/peers/cyrus, then set \
                                   GATEPOST_BENCH_CYRUS=target/peers/cyrus; run as root";
@@ -119,17 +119,13 @@ impl Cyrus {
     }
 }
 
-fn version() -> String {
-    let said = Command::new(programs().join("imapd"))
-        .arg("-V")
-        .env("LD_LIBRARY_PATH", libraries())
-        .output();
-    let said = said.map(|said| [said.stdout, said.stderr].concat());
-    let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
-    let version = said
-        .split_whitespace()
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    format!("cyrus {}", version.unwrap_or_default())
+/// From its greeting: `* OK [...] localhost Cyrus IMAP 3.6.1-Debian-... server ready`.
+fn version(address: SocketAddr) -> Result<String> {
+    let mut wire = Wire::connect(address, SMALL)?;
+    let greeting = String::from_utf8_lossy(wire.line()?).into_owned();
+    let version = greeting.split(" Cyrus IMAP ").nth(1);
+    let version = version.and_then(|rest| rest.split(['-', ' ']).next());
+    Ok(version.unwrap_or_default().to_owned())
 }
 
 /// Waits until a service takes connections.
@@ -146,7 +142,7 @@ fn wait_for(address: SocketAddr, config: &Path) -> Result<()> {
 
 impl Peer for Cyrus {
     fn name(&self) -> String {
-        version()
+        format!("cyrus {}", version(self.imap()).unwrap_or_default())
     }
 
     fn imap(&self) -> SocketAddr {
