@@ -2,10 +2,16 @@
 
 use serde::Serialize;
 
-/// The middle value; of two middle ones the upper.
+/// The middle value; of an even number the mean of the two in the middle, so that two rounds do not
+/// always show the better ratio.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    let upper = values.get(values.len() / 2);
+    let lower = values.get(values.len().saturating_sub(1) / 2);
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => f64::midpoint(*lower, *upper),
+        _ => f64::NAN,
+    }
 }
 
 /// How long single operations took, in milliseconds.
@@ -93,6 +99,12 @@ mod tests {
         );
         assert_eq!(Latency::of(&mut []), None);
         assert_eq!(Spread::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn two_values_have_their_middle() {
+        assert_eq!(median(&mut [3.0, 1.0]), 2.0);
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
     }
 
     #[test]
