@@ -70,8 +70,8 @@ const CONNECTION: u64 = 32 << 10;
 const SLOW: u64 = 512 << 10;
 /// An open mailbox: 48 octets a message (DESIGN 10), and as much while it changes.
 const MESSAGE: u64 = 100;
-/// What the process takes for itself, and what the allocator keeps.
-const PROCESS: u64 = 64 << 20;
+/// What the process takes for itself, what one long command takes, and what the allocator keeps.
+const PROCESS: u64 = 96 << 20;
 
 /// A server with a small budget.
 #[must_use]
