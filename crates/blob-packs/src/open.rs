@@ -243,6 +243,7 @@ fn headers(dir: &Path, store: StoreId, packs: &BTreeSet<u32>) -> Result<BTreeMap
             }),
             length,
             known: None,
+            last: false,
         };
         found.insert(*number, pack);
     }
@@ -282,6 +283,9 @@ struct Pack {
     length: u64,
     /// A checkpoint of it.
     known: Option<(Summary, Map)>,
+    /// No mail came after it: its end may be of a delivery that was never acknowledged. Where
+    /// something came after it, all of it had been synced before.
+    last: bool,
 }
 
 /// What is known before any pack is scanned.
@@ -306,6 +310,12 @@ fn plan(
         active: None,
         highest: 0,
     };
+    let grew = |pack: &&Pack| pack.header.kind == Kind::Delivered && pack.length > FILE_HEADER;
+    let last = packs
+        .values()
+        .rev()
+        .find(grew)
+        .map(|pack| pack.header.number);
     for number in packs.keys().chain(indexes) {
         plan.highest = plan.highest.max(*number);
     }
@@ -347,6 +357,7 @@ fn plan(
         plan.unread.push(Pack {
             header: pack.header.clone(),
             known,
+            last: last == Some(*number),
             ..*pack
         });
     }
@@ -370,6 +381,16 @@ struct Scanned {
     tail: u64,
     /// What a checkpoint had covered.
     known: u64,
+    /// See [`Pack::last`].
+    last: bool,
+}
+
+impl Scanned {
+    /// Where the last record ends. A pack shorter than its checkpoint has lost records that were
+    /// durable: their places stay taken, so that they answer Corrupt.
+    fn end(&self) -> u64 {
+        self.tail.max(self.known)
+    }
 }
 
 fn scan_pack(
@@ -419,6 +440,7 @@ fn scan_pack(
         damage,
         tail,
         known,
+        last: pack.last,
     })
 }
 
@@ -431,17 +453,8 @@ fn resume(dir: &Path, scanned: Scanned) -> Result<Active> {
         .write(true)
         .open(&path)
         .map_err(error)?;
-    // A pack shorter than its checkpoint has lost records that were durable: their places stay
-    // taken, so that they answer Corrupt.
-    let tail = scanned.tail.max(scanned.known);
-    if scanned.length != tail {
-        tracing::warn!(
-            pack = scanned.header.number,
-            from = scanned.length,
-            to = tail,
-            "torn tail is cut"
-        );
-    }
+    let tail = scanned.end();
+    tell_cut(&scanned);
     // Also gives back blocks reserved before a crash. What the last process wrote and nobody waited
     // for becomes durable here, also where a sync of it failed: it is answered as present from now
     // on.
@@ -454,11 +467,25 @@ fn resume(dir: &Path, scanned: Scanned) -> Result<Active> {
     Ok(active)
 }
 
+fn tell_cut(scanned: &Scanned) {
+    let (from, to) = (scanned.length, scanned.end());
+    if from != to {
+        let pack = scanned.header.number;
+        tracing::warn!(pack, from, to, "torn tail is cut");
+    }
+}
+
 /// Finishes a pack that was being sealed, or has lost its index.
-fn seal(dir: &Path, store: StoreId, scanned: Scanned) -> io::Result<Sealed> {
+fn seal(dir: &Path, store: StoreId, mut scanned: Scanned) -> io::Result<Sealed> {
     // A crash while it was being sealed may have left its end in the page cache only.
     let path = files::path(dir, scanned.header.number, Which::Pack);
     let file = File::options().read(true).write(true).open(path)?;
+    if scanned.last && scanned.length > scanned.end() {
+        // The power went between the next pack's birth and the last sync of this one.
+        tell_cut(&scanned);
+        scanned.length = scanned.end();
+        file.set_len(scanned.length)?;
+    }
     files::write_anew(&file, scanned.known..scanned.length)?;
     file.sync_all()?;
     let mut damage = scanned.damage;

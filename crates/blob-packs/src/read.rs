@@ -8,8 +8,9 @@ use crate::store::{Shared, hint_of, location_of};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use storage::{BlobRef, StorageError};
 use types::BlobHash;
@@ -20,6 +21,9 @@ const OWNERS_GUESS: u64 = 192;
 const FIRST_READ: u64 = 1 << 20;
 /// Bytes between two records of a bulk read that are rather read than skipped.
 const GAP: u64 = 64 << 10;
+/// Larger blobs are not decompressed whole for a part of them, and how much of one is held then.
+const PART: u32 = 1 << 20;
+const STEP: usize = 64 << 10;
 /// Bytes of one read of a bulk read, unless one record is larger.
 const BULK: u64 = 1 << 20;
 
@@ -95,7 +99,73 @@ fn decompress(frame: &[u8], size: usize) -> io::Result<Vec<u8>> {
     Ok(blob)
 }
 
+/// The stored bytes of a record, one after the other, with their checksum so far.
+struct Stored<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl Read for Stored<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        let read = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.crc.update(&buffer[..read]);
+        self.at += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
 impl Shared {
+    /// Hands out the bytes of a blob one after the other, until `wants` has enough; those that have
+    /// all of it know that they are right.
+    pub(crate) fn each_part(
+        &self,
+        at: Location,
+        hash: &BlobHash,
+        wants: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), Miss> {
+        let file = self.open_pack(at.pack)?;
+        let (header, _) = self.head(&file, at, hash, 0, Patience::Wait)?;
+        let body = header.body();
+        let mut stored = Stored {
+            file: &file,
+            at: at.offset + body.start,
+            left: body.end - body.start,
+            crc: crc32fast::Hasher::new(),
+        };
+        let wrong = |error: io::Error| match error.raw_os_error() {
+            Some(_) => failed("read pack", &error),
+            None => Miss::Damaged(format!("decompression: {error}")),
+        };
+        let mut reader: Box<dyn Read> = match header.is_zstd() {
+            true => Box::new(zstd::stream::read::Decoder::new(&mut stored).map_err(wrong)?),
+            false => Box::new(&mut stored),
+        };
+        let (mut buffer, mut size) = (vec![0; STEP], 0u64);
+        loop {
+            let read = reader.read(&mut buffer).map_err(wrong)?;
+            if read == 0 {
+                break;
+            }
+            size += read as u64;
+            if !wants(&buffer[..read]) {
+                return Ok(());
+            }
+        }
+        drop(reader);
+        if stored.left > 0 || size != u64::from(header.size) {
+            return Err(Miss::Damaged("another length than the header says".into()));
+        }
+        if stored.crc.finalize() != header.body_crc {
+            return Err(Miss::Damaged("checksum of the bytes".into()));
+        }
+        Ok(())
+    }
+
     /// The file of a pack; `None` when the store has no such pack (any more).
     fn pack_file(&self, number: u32) -> Option<io::Result<Arc<File>>> {
         let catalog = self.catalog();
@@ -189,6 +259,9 @@ impl Shared {
             ))));
         }
         let whole = range.start == 0 && range.end == header.size;
+        if header.is_zstd() && !whole && header.size > PART && patience == Patience::Wait {
+            return self.part(at, hash, range);
+        }
         if whole || header.is_zstd() {
             drop(bytes);
             let blob = self
@@ -212,6 +285,20 @@ impl Shared {
             return Err(Miss::Damaged("the pack ends within the record".into()));
         }
         Ok(part.into())
+    }
+
+    /// A range of a long compressed blob.
+    fn part(&self, at: Location, hash: &BlobHash, range: &Range<u32>) -> Result<Bytes, Miss> {
+        let (mut skip, wanted) = (range.start as usize, range.len());
+        let mut out = Vec::with_capacity(wanted);
+        self.each_part(at, hash, &mut |bytes| {
+            let from = skip.min(bytes.len());
+            skip -= from;
+            let more = (wanted - out.len()).min(bytes.len() - from);
+            out.extend_from_slice(&bytes[from..from + more]);
+            out.len() < wanted
+        })?;
+        Ok(out.into())
     }
 
     /// Reads where the hint says, and nowhere else.

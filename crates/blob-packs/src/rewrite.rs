@@ -20,6 +20,8 @@ use types::BlobHash;
 const MIN_COMPRESS: u32 = 256;
 /// Bytes gathered before they are written to the new pack.
 const WRITE_BUFFER: usize = 1 << 20;
+/// Bytes after which the new pack is synced: deliveries would wait behind a sync of all of it.
+const SYNC_EVERY: u64 = 8 << 20;
 
 /// The pack a compaction writes.
 pub(crate) struct NewPack {
@@ -227,9 +229,13 @@ impl NewPack {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.write_all_at(&self.buffer, self.written)?;
+        let before = self.written;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        Ok(())
+        match self.written / SYNC_EVERY > before / SYNC_EVERY {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {

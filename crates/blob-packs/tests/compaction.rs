@@ -601,3 +601,49 @@ async fn what_nobody_links_to_and_nobody_released_is_found() {
         }
     }
 }
+
+/// Parts of a long compressed blob are read without all of it.
+#[tokio::test]
+async fn parts_of_long_compressed_blobs() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let clock = Clock::default();
+    let options = || {
+        let cold_after = Some(Duration::from_secs(1000));
+        clock.clone().set(Options {
+            cold_after,
+            ..eager()
+        })
+    };
+    let store = open_with(dir.path(), options());
+    let body: Bytes = [text(1, 3 << 20), noise(2, 100_000), text(3, 100_000)]
+        .concat()
+        .into();
+    let blob = put(&store, &body).await;
+    store.seal_active().await.expect("sealed");
+    clock.advance(2000);
+    store.collect(async |_| Ok(true)).await.expect("collected");
+    assert!(store.stats().bytes < 1 << 20, "compressed");
+    let size = body.len() as u32;
+    let mut parts = vec![(0, 1), (0, size - 1), (1, size), (size - 1, size), (7, 7)];
+    parts.extend(
+        (0..size)
+            .step_by(300_001)
+            .map(|at| (at, (at + 300_001).min(size))),
+    );
+    for (from, to) in parts {
+        let part = store.get(&blob, from..to).await.expect("a part");
+        assert!(part == body[from as usize..to as usize], "{from}..{to}");
+    }
+    store.verify(&blob.hash).await.expect("whole");
+    // Damage in the middle is found by who reads all of it.
+    drop(store);
+    let long = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.len() > 50_000);
+    let path = packs(dir.path()).into_iter().find(long).expect("a pack");
+    let mut bytes = std::fs::read(&path).expect("read");
+    let middle = bytes.len() - 60_000;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("write");
+    let store = open_with(dir.path(), options());
+    let error = store.verify(&blob.hash).await.expect_err("damaged");
+    assert_eq!(error.kind, ErrorKind::Corrupt);
+}

@@ -89,6 +89,40 @@ async fn a_tail_torn_at_any_byte_is_cut() {
     }
 }
 
+/// Between the birth of the next pack and the last sync of this one.
+#[tokio::test]
+async fn a_pack_torn_while_its_successor_is_born_is_cut_and_not_called_damaged() {
+    let good = tempfile::tempdir().expect("tempdir");
+    let (bodies, blobs) = five(good.path(), Options::default()).await;
+    let bytes = std::fs::read(&packs(good.path())[0]).expect("read");
+    open(good.path()).seal_active().await.expect("sealed");
+    std::fs::remove_file(index_of(good.path(), &blobs[0])).expect("an index");
+    assert_eq!(packs(good.path()).len(), 2);
+    let (_, start) = place(&blobs[4]);
+    for zeros in [false, true] {
+        let dir = tempfile::tempdir().expect("tempdir");
+        copy(good.path(), dir.path());
+        let mut torn = bytes[..start + 40].to_vec();
+        if zeros {
+            torn.truncate(start);
+            torn.resize(start + 912, 0);
+        }
+        std::fs::write(pack_of(dir.path(), &blobs[0]), &torn).expect("write");
+        let store = open(dir.path());
+        assert_eq!(store.stats().damaged_bytes, 0);
+        let again = put(&store, &bodies[4]).await;
+        for (blob, body) in blobs[..4].iter().chain([&again]).zip(&bodies) {
+            assert!(get(&store, blob).await.expect("before the tear") == *body);
+        }
+        drop(store);
+        // Now mail has come after it: what is torn had been durable.
+        std::fs::remove_file(index_of(dir.path(), &blobs[0])).expect("an index");
+        std::fs::write(pack_of(dir.path(), &blobs[0]), &torn).expect("write");
+        let torn = torn.len() - start;
+        assert_eq!(open(dir.path()).stats().damaged_bytes as usize, torn);
+    }
+}
+
 /// Flips each byte of the third blob's record before the store is opened.
 async fn flips_of_the_third(options: fn() -> Options, prepare: fn(&Path, &BlobRef)) {
     let good = tempfile::tempdir().expect("tempdir");

@@ -32,6 +32,7 @@ pub fn session(data: &[u8]) {
             metrics: Arc::clone(&metrics),
             operators: Default::default(),
             limits: Limits::default(),
+            memory: Default::default(),
             hostname: "fuzz.example".to_owned(),
             cleartext: auth::CleartextPolicy::Always,
         };

@@ -30,7 +30,7 @@ use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
 use prometheus::IntCounter;
 use std::sync::Arc;
 
-pub use limits::Limits;
+pub use limits::{Limits, Memory};
 pub use session::serve;
 
 /// What all sessions share.
@@ -45,6 +45,8 @@ pub struct Deps {
     pub counters: Counters,
     /// What a client may send.
     pub limits: Limits,
+    /// What messages take in memory, over all sessions.
+    pub memory: Memory,
     /// Who runs the server.
     pub operators: Operators,
     /// The server's name.

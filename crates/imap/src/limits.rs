@@ -1,5 +1,6 @@
 //! How much a client can make us keep, and for how long.
 
+use net::Room;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -34,6 +35,31 @@ pub struct Limits {
     /// How often a client that waits for a long command is told how far it is. RFC 9585 3: every 10
     /// to 15 seconds.
     pub progress: Duration,
+}
+
+/// What messages take in memory, over all sessions.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Messages being received: beyond it APPEND is told to come back.
+    pub receiving: Room,
+    /// Messages being sent: beyond it FETCH reads less at once.
+    pub sending: Room,
+}
+
+impl Memory {
+    /// For so many octets, and a quarter as much again for what is being sent.
+    pub fn new(octets: usize) -> Self {
+        Self {
+            receiving: Room::new(octets),
+            sending: Room::new(octets / 4),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(512 << 20)
+    }
 }
 
 impl Limits {

@@ -1,13 +1,12 @@
 //! DATA and BDAT: taking the message in.
 
 use bytes::BytesMut;
-use net::WireError;
+use net::{Room, WireError};
 
 use crate::deliver;
 use crate::envelope::{Chunks, Transaction};
 use crate::registry::Answer;
 use crate::reply::Reply;
-use crate::room::Room;
 use crate::session::{Session, Stop};
 
 /// Octets of a refused chunk we are ready to read and forget.

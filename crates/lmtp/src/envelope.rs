@@ -1,12 +1,12 @@
 //! MAIL and RCPT: the envelope of a transaction.
 
 use bytes::BytesMut;
+use net::Share;
 
 use crate::address::{self, Path};
 use crate::recipient::{self, Recipient};
 use crate::registry::Answer;
 use crate::reply::Reply;
-use crate::room::Share;
 use crate::session::Session;
 
 /// From MAIL to the end of the data.

@@ -13,7 +13,6 @@ mod envelope;
 mod recipient;
 mod registry;
 mod reply;
-mod room;
 mod session;
 
 use std::sync::Arc;
@@ -22,9 +21,8 @@ use std::time::Duration;
 use auth::Auth;
 use bytes::Bytes;
 use mail::Mail;
-use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
+use net::{Context, Front, FrontMetrics, Metrics, Refused, Room, Wire};
 use prometheus::IntCounter;
-use room::Room;
 
 /// Settings of the front.
 #[derive(Clone, Debug)]
@@ -112,6 +110,11 @@ impl Lmtp {
             delivered,
             rejected,
         })
+    }
+
+    /// What messages on their way may take.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 }
 

@@ -208,6 +208,14 @@ impl Mail {
         Ok(self.0.blobs.get(&email.blob, start..end).await?)
     }
 
+    /// Reads all bytes of a message, holding few of them, and compares them with what was stored.
+    ///
+    /// # Errors
+    /// `Corrupt` when they are not the same.
+    pub async fn verify_content(&self, email: &Email) -> Result<(), MailError> {
+        Ok(self.0.blobs.verify(&email.blob.hash).await?)
+    }
+
     /// Settings.
     pub fn options(&self) -> &Options {
         &self.0.options

@@ -237,6 +237,7 @@ impl Doors {
                 save_limit: NonZeroU32::new(config.imap.save_limit),
                 ..imap::Limits::default()
             },
+            memory: imap::Memory::new(config.imap.memory_bytes),
             hostname: config.hostname.clone(),
             cleartext,
         })));
@@ -260,6 +261,10 @@ impl Doors {
             },
             metrics: lmtp::front_metrics(metrics),
         });
+        let rooms = vec![
+            ("imap", imap.0.memory.receiving.clone()),
+            ("lmtp", lmtp.room().clone()),
+        ];
         start(self.imap, &imap, shutdown);
         start(self.pop3, &pop3, shutdown);
         start(self.lmtp, &lmtp, shutdown);
@@ -267,6 +272,7 @@ impl Doors {
             metrics: metrics.clone(),
             backends: shared.backends.clone(),
             mail: shared.mail.clone(),
+            rooms,
             stopping: shutdown.token(),
         });
         for listener in self.http {

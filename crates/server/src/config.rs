@@ -127,6 +127,9 @@ pub(crate) struct Imap {
     pub(crate) message_limit: u32,
     /// Messages one COPY or APPEND adds (SAVELIMIT); 0 is any number.
     pub(crate) save_limit: u32,
+    /// Octets of messages being received at once, over all connections; beyond them `UNAVAILABLE`.
+    /// A quarter as much again for messages being sent.
+    pub(crate) memory_bytes: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_ip: usize,
 }
@@ -312,6 +315,7 @@ impl Default for Imap {
             mixed_use_alert: false,
             message_limit: 10_000_000,
             save_limit: 1_000_000,
+            memory_bytes: 512 << 20,
             max_connections: 50_000,
             max_connections_per_ip: 1000,
         }

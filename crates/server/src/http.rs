@@ -22,6 +22,8 @@ pub(crate) struct Pages {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) mail: Mail,
+    /// What messages on their way may take, by door.
+    pub(crate) rooms: Vec<(&'static str, net::Room)>,
     pub(crate) stopping: net::Token,
 }
 
@@ -99,7 +101,13 @@ impl Pages {
                 // What is served is served, whatever a few damaged messages are.
                 Ok(()) => {
                     let warnings = self.backends.upkeep.warnings(&self.backends.packs);
-                    let lines = std::iter::once("ready".to_owned()).chain(warnings);
+                    let short = self.rooms.iter().filter(|(_, room)| room.is_short());
+                    let short = short.map(|(door, _)| {
+                        format!("mail was refused for a while: memory_bytes of [{door}] is used up")
+                    });
+                    let lines = std::iter::once("ready".to_owned())
+                        .chain(warnings)
+                        .chain(short);
                     let text: String = lines.map(|line| line + "\n").collect();
                     page(StatusCode::OK, text)
                 }

@@ -172,16 +172,21 @@ async fn what_is_deleted_gives_its_space_back() {
     place.ahead.store(2 * 86_400, Ordering::SeqCst);
 
     // While somebody delivers.
-    let stop = AtomicBool::new(false);
-    let alone = pace(&place, &account, inbox, 1, &stop, 40).await;
-    let ((), beside) = tokio::join!(
+    let stop = AtomicBool::new(true);
+    let least = if form.bytes > 64 << 20 { 1000 } else { 40 };
+    let alone = Pace::measure(&place, &account, inbox, 1, &stop, least).await;
+    stop.store(false, Ordering::SeqCst);
+    let (compaction, beside) = tokio::join!(
         async {
+            let start = Instant::now();
             place.collect().await;
             stop.store(true, Ordering::SeqCst);
+            start.elapsed()
         },
-        pace(&place, &account, inbox, 2, &stop, 40)
+        Pace::measure(&place, &account, inbox, 2, &stop, 40)
     );
-    println!("a delivery takes {alone:?} alone, {beside:?} beside the compaction");
+    println!("the compaction took {compaction:?}; what a client waits for beside it, and alone:");
+    beside.tell(&alone);
     for uid in 1..=count {
         if uid.is_multiple_of(10) {
             let row = account
@@ -229,25 +234,60 @@ async fn what_is_deleted_gives_its_space_back() {
     place.mail.close().await.unwrap();
 }
 
-/// How long deliveries take in the middle, at least `least` of them and until `stop`.
-async fn pace(
-    place: &Place,
-    account: &Account,
-    inbox: MailboxId,
-    seed: u64,
-    stop: &AtomicBool,
-    least: usize,
-) -> Duration {
-    let mut took = Vec::new();
-    for n in 0.. {
-        let message = format!("Subject: {seed} {n}\r\n\r\nSmall\r\n").into_bytes();
-        let start = Instant::now();
-        place.deliver(account, inbox, message).await;
-        took.push(start.elapsed());
-        if took.len() >= least && (seed == 1 || stop.load(Ordering::SeqCst)) {
-            break;
+/// How long a client waits for what it asks, in order.
+struct Pace {
+    delivery: Vec<Duration>,
+    reading: Vec<Duration>,
+}
+
+impl Pace {
+    /// Delivers and reads in turn, at least `least` times and until `stop`.
+    async fn measure(
+        place: &Place,
+        account: &Account,
+        inbox: MailboxId,
+        seed: u64,
+        stop: &AtomicBool,
+        least: usize,
+    ) -> Self {
+        let (mut delivery, mut reading) = (Vec::new(), Vec::new());
+        let selected = account.select(inbox).await.unwrap();
+        let rows: Vec<_> = selected.view().rows().map(|row| row.email).collect();
+        for n in 0.. {
+            let message = format!("Subject: {seed} {n}\r\n\r\nSmall\r\n").into_bytes();
+            let start = Instant::now();
+            place.deliver(account, inbox, message).await;
+            delivery.push(start.elapsed());
+            // As FETCH does: twenty messages at once.
+            let start = Instant::now();
+            let ids: Vec<_> = rows.iter().cycle().skip(n * 20).take(20).copied().collect();
+            let emails = account.emails(&ids).await.unwrap();
+            let emails: Vec<_> = emails.iter().flatten().collect();
+            for content in place.mail.contents(&emails).await {
+                content.unwrap();
+            }
+            reading.push(start.elapsed());
+            if delivery.len() >= least && stop.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        delivery.sort_unstable();
+        reading.sort_unstable();
+        Self { delivery, reading }
+    }
+
+    fn tell(&self, alone: &Self) {
+        let pairs = [
+            ("a delivery", &self.delivery, &alone.delivery),
+            ("20 messages", &self.reading, &alone.reading),
+        ];
+        for (what, beside, alone) in pairs {
+            for (name, percent) in [("p50", 50), ("p99", 99)] {
+                let of = |times: &[Duration]| times[times.len() * percent / 100];
+                let (beside, alone) = (of(beside), of(alone));
+                let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+                println!("{what}, {name}: {beside:?} beside, {alone:?} alone, {ratio:.2} times");
+            }
         }
     }
-    took.sort_unstable();
-    took[took.len() / 2]
 }

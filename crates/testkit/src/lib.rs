@@ -9,6 +9,7 @@
 //! - [`Dovecot`]: Debian's, beside it.
 //! - [`Zlib`]: a connection that follows COMPRESS=DEFLATE by itself.
 //! - [`disk`]: disks whose power goes; [`torture`]: a busy server on them.
+//! - [`bounds`]: a server under more than its share.
 //! - [`corpus`]: realistic messages from a seed; [`real`]: messages of real people; [`nasty`]:
 //!   messages that break careless parsers.
 //! - [`programs`]: the mail clients from Debian that the tests run.
@@ -16,6 +17,7 @@
 //! Development only: nothing that ships depends on this crate.
 #![forbid(unsafe_code)]
 
+pub mod bounds;
 pub mod certificate;
 pub mod corpus;
 pub mod dialogue;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub accounts: Vec<(String, String)>,
     /// A self-signed certificate, and TLS listeners beside the others.
     pub tls: bool,
+    /// More lines before the first table.
+    pub head: String,
     /// More lines of `[imap]`.
     pub imap: String,
     /// More lines of `[pop3]`.
@@ -50,6 +52,7 @@ impl Default for Settings {
                 .map(|name| (name.to_owned(), PASSWORD.to_owned()))
                 .to_vec(),
             tls: false,
+            head: String::new(),
             imap: String::new(),
             pop3: String::new(),
             lmtp: String::new(),
@@ -331,6 +334,7 @@ impl Server {
             ("", "", "")
         };
         let Settings {
+            head,
             imap,
             pop3,
             lmtp,
@@ -341,6 +345,7 @@ impl Server {
         let config = format!(
             "hostname = \"mail.example.org\"\n\
              data_dir = {data:?}\n\
+             {head}\n\
              {tls}\
              [imap]\nlisten = [\"127.0.0.1:0\"]\n{imap_tls}{imap}\n\
              [pop3]\nlisten = [\"127.0.0.1:0\"]\n{pop3_tls}{pop3}\n\

@@ -26,9 +26,11 @@ cargo xtask fuzz [--seconds N] [TARGET...]
                                   toolchain and cargo-fuzz (cargo install cargo-fuzz)
 cargo xtask bench [ARGS]          the workloads of the performance budget, beside Dovecot
                                   where it is installed; --help lists ARGS
-cargo xtask torture [--minutes N] [--seed S] [--only block|fuse|kill] [--release]
-                                  failing disks, then power cuts on two disks and kills of a busy
-                                  server for N minutes (10) from seed S (the clock); as root";
+cargo xtask torture [--minutes N] [--seed S] [--only WHAT] [--release]
+                                  failing disks; power cuts on two disks and kills of a busy server,
+                                  N minutes (10) together, from seed S (the clock); damaged files,
+                                  space given back, crowds, and a soak; as root. WHAT: faults,
+                                  block, fuse, kill, damage, space, bounds or soak";
 
 /// A reason to stop: printed, and the process ends with `code`.
 struct Stop {

@@ -22,6 +22,7 @@ pub struct Setup {
     pub tls: Option<Arc<Tls>>,
     pub listener: ListenerConfig,
     pub limits: Limits,
+    pub memory: imap::Memory,
     pub max_message_bytes: u32,
     pub quota: Option<u64>,
 }
@@ -38,6 +39,7 @@ impl Default for Setup {
                 ..Default::default()
             },
             limits: Limits::default(),
+            memory: imap::Memory::default(),
             max_message_bytes: 100_000,
             quota: None,
         }
@@ -105,6 +107,7 @@ impl Setup {
             counters: Counters::new(&front),
             metrics: front,
             limits: self.limits,
+            memory: self.memory,
             hostname: "test.example".to_owned(),
             cleartext: self.cleartext,
         };

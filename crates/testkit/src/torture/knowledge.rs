@@ -113,7 +113,7 @@ pub(super) enum Event {
 }
 
 /// `\Flagged` of a message: what is on the disk for sure, and what was wished for since, oldest
-/// first, with when it was answered.
+/// first, with the moment from which on it must be there, too.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wishes {
     pub(super) base: bool,
@@ -121,9 +121,9 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    fn answered(&mut self, when: Instant) {
+    fn answered(&mut self, when: Instant, within: Duration) {
         if let Some(last) = self.recent.last_mut() {
-            last.1 = Some(when);
+            last.1 = Some(when + within);
         }
         if let Some(known) = self.known(when) {
             self.base = self.recent[known].0;
@@ -144,9 +144,8 @@ impl Wishes {
 
     /// The newest wish that must be on the disk at this moment.
     fn known(&self, moment: Instant) -> Option<usize> {
-        self.recent.iter().rposition(|(_, answered)| {
-            answered.is_some_and(|answered| answered + FLAGS_WITHIN <= moment)
-        })
+        let must = |(_, by): &(bool, Option<Instant>)| by.is_some_and(|by| by <= moment);
+        self.recent.iter().rposition(must)
     }
 
     /// This was found on the disk.
@@ -172,6 +171,8 @@ pub(super) struct Book {
 /// Everything that is known at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Knowledge {
+    /// `durability = "strict"`: a change of flags is on the disk before it is answered.
+    pub(super) strict: bool,
     pub(super) books: BTreeMap<Key, Book>,
     /// What each command that was not answered does.
     pub(super) flights: BTreeMap<u64, Vec<Effect>>,
@@ -214,8 +215,13 @@ impl Knowledge {
                 wishes.recent.push((*on, None));
             }
             Event::Flagged(key, uid, when) => {
+                let within = if self.strict {
+                    Duration::ZERO
+                } else {
+                    FLAGS_WITHIN
+                };
                 if let Some(wishes) = self.book(*key).flagged.get_mut(uid) {
-                    wishes.answered(*when);
+                    wishes.answered(*when, within);
                 }
             }
             Event::Version(key, uid, modseq, flags) => self.version(*key, *uid, *modseq, flags),

@@ -157,7 +157,7 @@ impl Rig {
 }
 
 /// Settings that make everything happen often.
-fn settings(chance: &mut Chance, data_dir: PathBuf) -> Settings {
+fn settings(chance: &mut Chance, data_dir: PathBuf, strict: bool) -> Settings {
     let log = chance.pick(&[64 << 10, 256 << 10, 64 << 20]);
     let export = chance.pick(&[128 << 10, 1 << 20, 256 << 20]);
     let checkpoint = chance.pick(&[16 << 10, 128 << 10, 64 << 20]);
@@ -167,6 +167,12 @@ fn settings(chance: &mut Chance, data_dir: PathBuf) -> Settings {
     let policy = chance.pick(&["", "", "policy = \"trash\"\n"]);
     Settings {
         data_dir: Some(data_dir),
+        head: if strict {
+            "durability = \"strict\""
+        } else {
+            ""
+        }
+        .to_owned(),
         pop3: policy.to_owned(),
         extra: format!(
             "[storage]\nlog_segment_bytes = {log}\nexport_bytes = {export}\n\
@@ -181,7 +187,8 @@ impl<'a> Life<'a> {
     fn begin(rig: &'a mut Rig, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let disk = rig.disk(&mut chance);
-        let settings = settings(&mut chance, disk.data_dir());
+        let strict = chance.below(3) == 0;
+        let settings = settings(&mut chance, disk.data_dir(), strict);
         let began = Instant::now();
         let server = Server::with(&rig.binary, settings);
         let start = began.elapsed();
@@ -195,7 +202,10 @@ impl<'a> Life<'a> {
             chance,
             server,
             disk,
-            known: Knowledge::default(),
+            known: Knowledge {
+                strict,
+                ..Knowledge::default()
+            },
             commands: 0,
             how: String::new(),
             boots: 0,

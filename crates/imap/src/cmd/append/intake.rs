@@ -8,6 +8,7 @@ use crate::session::Place;
 use bytes::Bytes;
 use mail::{Load, Mail, NewMessage, Provenance};
 use message::Digest;
+use net::Share;
 
 /// Octets, and messages, that are stored together: what a session holds of a long command, beside
 /// the message it is reading.
@@ -25,6 +26,8 @@ pub(crate) struct Intake {
     less: Load,
     waiting: Vec<Waiting>,
     waiting_octets: usize,
+    /// What waits, and the message that is being read.
+    share: Share,
     stored: Vec<NewMessage>,
     /// Of what is stored, see [`mail::MAX_APPENDED`].
     weight: usize,
@@ -61,6 +64,7 @@ impl Intake {
             less,
             waiting: Vec::new(),
             waiting_octets: 0,
+            share: cx.deps.memory.receiving.share(),
             stored: Vec::new(),
             weight: 0,
         })
@@ -81,8 +85,9 @@ impl Intake {
     /// after.
     ///
     /// # Errors
-    /// TOOBIG (RFC 7889 3), OVERQUOTA (RFC 9208 4.3.1), LIMIT.
-    pub(crate) fn room_for(&self, cx: &Session, octets: u64) -> Result<(), Refusal> {
+    /// TOOBIG (RFC 7889 3), OVERQUOTA (RFC 9208 4.3.1), LIMIT; UNAVAILABLE while others take all
+    /// the memory there may be.
+    pub(crate) fn room_for(&mut self, cx: &Session, octets: u64) -> Result<(), Refusal> {
         if octets > u64::from(cx.deps.mail.options().max_message_bytes) {
             return Err(TOOBIG);
         }
@@ -96,7 +101,15 @@ impl Intake {
             return Err(TOO_MANY);
         }
         let more = self.more.and(Load::one(octets));
-        Ok(self.to.account.check_room(more, self.less)?)
+        self.to.account.check_room(more, self.less)?;
+        let octets = usize::try_from(octets).unwrap_or(usize::MAX);
+        match self
+            .share
+            .grow_to(self.waiting_octets.saturating_add(octets))
+        {
+            true => Ok(()),
+            false => Err(NO_ROOM),
+        }
     }
 
     /// Takes a complete message.
@@ -167,6 +180,7 @@ impl Intake {
             self.weight += message.content.weight();
             self.stored.push(message);
         }
+        self.share.shrink_to(0);
         if self.weight > mail::MAX_APPENDED && self.stored.len() > 1 {
             return Err(TOO_MANY);
         }
@@ -194,6 +208,12 @@ pub(crate) const TOOBIG: Refusal = Refusal::no(
 );
 
 const TOO_MANY: Refusal = Refusal::no(Code::Word("LIMIT"), "too many messages at once");
+
+// RFC 5530 3: UNAVAILABLE, what passes by itself.
+const NO_ROOM: Refusal = Refusal::no(
+    Code::Word("UNAVAILABLE"),
+    "too much mail is on its way at once, try again later",
+);
 
 const UNAVAILABLE: Refusal = Refusal::no(
     Code::Word("UNAVAILABLE"),

@@ -1,10 +1,11 @@
 //! Loading what a batch of messages needs: email records together, bodies in large reads.
 
-use super::plan::{Message, Needs, Plan};
-use crate::refusal::Refusal;
-use crate::view::{MsgSeq, Rows};
+use super::plan::{Item, Message, Needs, Plan};
+use crate::refusal::{Code, Refusal};
+use crate::view::{MAX_PENDING, MsgSeq, Rows};
 use bytes::Bytes;
-use mail::{Account, Email, MailError, MailErrorKind, Row, View};
+use mail::{Account, Email, Mail, MailError, MailErrorKind, Row, View};
+use net::{Room, Share, Wire};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +18,16 @@ const EMAILS: usize = 256;
 const BODIES: u64 = 2 << 20;
 /// Octets of the first bodies of a command: the client gets something to read soon.
 const FIRST_BODIES: u64 = 256 << 10;
+/// Octets of bodies read at once while others hold all the memory there may be.
+const SCARCE: u64 = 64 << 10;
+/// The smallest pieces a long message is sent in.
+const PIECE: u64 = 256 << 10;
+
+// RFC 5530 3: UNAVAILABLE, what passes by itself.
+const NO_ROOM: Refusal = Refusal::no(
+    Code::Word("UNAVAILABLE"),
+    "too much mail is on its way at once, try again later",
+);
 
 /// Bytes of a message's blob.
 #[derive(Debug)]
@@ -25,6 +36,9 @@ pub enum Content {
     Whole(Bytes),
     /// What each item wanted, by its place; absent where nothing was wanted.
     Ranges(Vec<(usize, Bytes)>),
+    /// The same of a message larger than what is read at once: what items can send in pieces of so
+    /// many octets is not read yet.
+    Long(Vec<(usize, Bytes)>, u32),
 }
 
 impl Content {
@@ -35,7 +49,7 @@ impl Content {
                 let end = (range.end as usize).min(all.len());
                 all.slice((range.start as usize).min(end)..end)
             }
-            Self::Ranges(ranges) => ranges
+            Self::Ranges(ranges) | Self::Long(ranges, _) => ranges
                 .iter()
                 .find(|(place, _)| *place == at)
                 .map_or_else(Bytes::new, |(_, bytes)| bytes.clone()),
@@ -71,27 +85,37 @@ impl Loaded {
     }
 }
 
+/// Messages that were loaded together.
+pub(crate) struct Batch {
+    pub(crate) loaded: Vec<Loaded>,
+    /// What their bytes take, until they have been sent.
+    _share: Share,
+}
+
 /// Hands out the messages of a FETCH in batches.
 pub(crate) struct Loader<'a> {
     plan: &'a Plan,
     account: &'a Account,
+    room: &'a Room,
     rows: Rows,
     /// Rows taken from `rows` and not yet loaded.
     waiting: VecDeque<(MsgSeq, Row)>,
     /// Messages whose ranges were too much for the batch before.
     ready: VecDeque<Loaded>,
-    budget: u64,
+    /// Octets of the next bodies at most.
+    first: u64,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(plan: &'a Plan, account: &'a Account, rows: Rows) -> Self {
+    pub(crate) fn new(plan: &'a Plan, account: &'a Account, room: &'a Room, rows: Rows) -> Self {
         Self {
             plan,
             account,
+            room,
             rows,
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
-            budget: FIRST_BODIES,
+            first: FIRST_BODIES,
         }
     }
 
@@ -99,12 +123,35 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// When the store cannot be read at all. A message that is damaged is marked instead.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Loaded>, Refusal> {
+    pub(crate) async fn next(&mut self) -> Result<Batch, Refusal> {
         let needs = self.plan.needs();
-        if !self.ready.is_empty() {
-            return self.load_ranges(Vec::new()).await;
+        let mut share = self.room.share();
+        let reads = needs.contains(Needs::WHOLE) || needs.contains(Needs::RANGE);
+        // So little is always there.
+        let granted = [BODIES, SCARCE];
+        let mut granted = granted.into_iter().filter(|_| reads);
+        let budget = granted.find(|octets| share.grow_to(*octets as usize));
+        let budget = budget.unwrap_or(SCARCE);
+        let loaded = match self.ready.is_empty() {
+            true => self.load(needs, budget, &mut share).await?,
+            false => self.load_ranges(Vec::new(), budget, &mut share).await?,
+        };
+        if reads {
+            share.shrink_to(loaded.iter().map(Loaded::octets).sum());
         }
-        let mut batch = self.take(needs);
+        Ok(Batch {
+            loaded,
+            _share: share,
+        })
+    }
+
+    async fn load(
+        &mut self,
+        needs: Needs,
+        budget: u64,
+        share: &mut Share,
+    ) -> Result<Vec<Loaded>, Refusal> {
+        let mut batch = self.take(needs, budget);
         if batch.is_empty() || !needs.contains(Needs::EMAIL) {
             return Ok(batch);
         }
@@ -115,16 +162,19 @@ impl<'a> Loader<'a> {
             loaded.email = email;
         }
         if needs.contains(Needs::WHOLE) {
-            self.load_whole(&mut batch).await?;
+            self.load_whole(&mut batch, budget, share).await?;
         } else if needs.contains(Needs::RANGE) {
-            return self.load_ranges(batch).await;
+            return self.load_ranges(batch, budget, share).await;
         }
         Ok(batch)
     }
 
-    fn take(&mut self, needs: Needs) -> Vec<Loaded> {
+    fn take(&mut self, needs: Needs, budget: u64) -> Vec<Loaded> {
         let (max, budget) = if needs.contains(Needs::WHOLE) {
-            (EMAILS, std::mem::replace(&mut self.budget, BODIES))
+            (
+                EMAILS,
+                budget.min(std::mem::replace(&mut self.first, BODIES)),
+            )
         } else if needs.contains(Needs::EMAIL) {
             (EMAILS, u64::MAX)
         } else {
@@ -156,11 +206,24 @@ impl<'a> Loader<'a> {
         batch
     }
 
-    async fn load_whole(&self, batch: &mut [Loaded]) -> Result<(), Refusal> {
+    async fn load_whole(
+        &self,
+        batch: &mut [Loaded],
+        budget: u64,
+        share: &mut Share,
+    ) -> Result<(), Refusal> {
         let mail = self.account.mail();
         if let [loaded] = batch {
             // One message is read at once, without the detour that pays for many.
             if let Some(email) = &loaded.email {
+                if u64::from(email.blob.size) > budget {
+                    // What has been sent cannot be taken back: it is looked through before.
+                    let content = match mail.verify_content(email).await {
+                        Ok(()) => self.long(email, budget, share).await?,
+                        Err(error) => Err(error),
+                    };
+                    return loaded.set(content);
+                }
                 let content = mail.content_range(email, 0..email.blob.size).await;
                 loaded.set(content.map(Content::Whole))?;
             }
@@ -178,7 +241,12 @@ impl<'a> Loader<'a> {
 
     /// Reads ranges of these messages, which stand behind those that are ready, as far as memory
     /// allows.
-    async fn load_ranges(&mut self, batch: Vec<Loaded>) -> Result<Vec<Loaded>, Refusal> {
+    async fn load_ranges(
+        &mut self,
+        batch: Vec<Loaded>,
+        budget: u64,
+        share: &mut Share,
+    ) -> Result<Vec<Loaded>, Refusal> {
         self.ready.extend(batch);
         let (mut loaded, mut octets) = (Vec::with_capacity(self.ready.len()), 0u64);
         while let Some(mut next) = self.ready.pop_front() {
@@ -186,23 +254,54 @@ impl<'a> Loader<'a> {
                 let wanted = self.plan.items().iter().map(|item| item.wants(email));
                 let wanted: u64 = wanted.map(|range| range.len() as u64).sum();
                 octets = octets.saturating_add(wanted);
-                if octets > BODIES && !loaded.is_empty() {
+                if octets > budget && !loaded.is_empty() {
                     self.ready.push_front(next);
                     break;
                 }
-                let content = self.ranges(email).await;
-                next.set(content.map(Content::Ranges))?;
+                let content = match octets > budget {
+                    true => self.long(email, budget, share).await?,
+                    false => self.ranges(email, |_| true).await.map(Content::Ranges),
+                };
+                next.set(content)?;
             }
             loaded.push(next);
         }
         Ok(loaded)
     }
 
-    async fn ranges(&self, email: &Email) -> Result<Vec<(usize, Bytes)>, MailError> {
+    /// Of a message that is more than may be read at once: what cannot be sent in pieces.
+    ///
+    /// # Errors
+    /// There is no room for that.
+    async fn long(
+        &self,
+        email: &Email,
+        budget: u64,
+        share: &mut Share,
+    ) -> Result<Result<Content, MailError>, Refusal> {
+        let at_once = |item: &dyn Item| item.in_pieces(email).is_none();
+        let items = self.plan.items().iter();
+        let octets: usize = items
+            .filter(|item| at_once(&***item))
+            .map(|item| item.wants(email).len())
+            .sum();
+        if !share.grow_to(octets) {
+            return Err(NO_ROOM);
+        }
+        let piece = u32::try_from(budget.max(PIECE)).unwrap_or(u32::MAX);
+        let ranges = self.ranges(email, at_once).await;
+        Ok(ranges.map(|ranges| Content::Long(ranges, piece)))
+    }
+
+    async fn ranges(
+        &self,
+        email: &Email,
+        which: impl Fn(&dyn Item) -> bool,
+    ) -> Result<Vec<(usize, Bytes)>, MailError> {
         let mut ranges = Vec::new();
         for (at, item) in self.plan.items().iter().enumerate() {
             let wanted = item.wants(email);
-            if !wanted.is_empty() {
+            if !wanted.is_empty() && which(&**item) {
                 ranges.push((at, self.account.mail().content_range(email, wanted).await?));
             }
         }
@@ -211,6 +310,17 @@ impl<'a> Loader<'a> {
 }
 
 impl Loaded {
+    /// What its bytes take in memory.
+    fn octets(&self) -> usize {
+        let sum = |ranges: &[(usize, Bytes)]| ranges.iter().map(|(_, bytes)| bytes.len()).sum();
+        match &self.content {
+            None => 0,
+            Some(Content::Whole(all)) => all.len(),
+            Some(Content::Ranges(ranges)) => sum(ranges),
+            Some(Content::Long(ranges, piece)) => *piece as usize + sum(ranges),
+        }
+    }
+
     /// Takes what was read; damage concerns this message only, any other trouble the whole command.
     fn set(&mut self, content: Result<Content, MailError>) -> Result<(), Refusal> {
         match content {
@@ -223,4 +333,31 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+/// Sends a range of a long message's bytes, never holding more than a piece of it.
+///
+/// # Errors
+/// The connection; it ends too when the rest cannot be read, for the client waits for it.
+pub(crate) async fn send_pieces(
+    mail: &Mail,
+    email: &Email,
+    range: Range<u32>,
+    piece: u32,
+    wire: &mut Wire,
+) -> Result<(), Refusal> {
+    let mut from = range.start;
+    while from < range.end {
+        wire.flush_if_over(MAX_PENDING).await?;
+        let to = from.saturating_add(piece).min(range.end);
+        match mail.content_range(email, from..to).await {
+            Ok(bytes) if bytes.len() as u32 == to - from => wire.write_bytes(bytes),
+            read => {
+                tracing::error!(?read, "message cannot be read to its end");
+                return Err(Refusal::Bye("the message cannot be read to its end"));
+            }
+        }
+        from = to;
+    }
+    Ok(())
 }

@@ -104,6 +104,11 @@ impl Passage {
             && matches!(self.section.part, Part::Whole | Part::Text)
     }
 
+    /// Whether it ends with octets of the blob as they are.
+    pub(crate) fn is_verbatim(&self) -> bool {
+        self.fields.is_none()
+    }
+
     /// The octets of the blob the section consists of; `None` when there is no such section.
     fn located(&self, email: &Email) -> Option<Range<u32>> {
         email

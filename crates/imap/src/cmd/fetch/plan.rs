@@ -1,14 +1,14 @@
 //! What one FETCH needs of each message, and the loop that writes it: the next messages are read
 //! from the store while the ones before are being sent.
 
-use super::content::{Content, Loader};
+use super::content::{Content, Loader, send_pieces};
 use crate::ext::inprogress::Progress;
 use crate::grammar::Emit;
 use crate::refusal::{Code, Refusal};
 use crate::session::{Enabled, Session};
 use crate::view::{MAX_PENDING, Rows, begin_fetch};
 use bytes::BytesMut;
-use mail::{Email, Row, View};
+use mail::{Email, Mail, Row, View};
 use net::Wire;
 
 /// What items need beside the row, as a bit set; the loop loads it once for all of them.
@@ -57,6 +57,12 @@ pub trait Item: Send + Sync {
     /// With [`Needs::RANGE`]: which bytes of the email's blob it needs; empty for none.
     fn wants(&self, _email: &Email) -> std::ops::Range<u32> {
         0..0
+    }
+
+    /// Which bytes of the email's blob follow what [`Item::send`] has written, if it leaves them
+    /// out where the content is [`Content::Long`].
+    fn in_pieces(&self, _email: &Email) -> Option<std::ops::Range<u32>> {
+        None
     }
 
     /// With [`Needs::DECODED`]: whether the message can answer it.
@@ -151,13 +157,14 @@ impl Plan {
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut progress = Progress::new(cx, Some(rows.len()));
         let done = progress.counter();
-        let mut loader = Loader::new(self, &account, rows);
+        let sending = cx.deps.memory.sending.clone();
+        let mut loader = Loader::new(self, &account, &sending, rows);
         let (mut damaged, mut encoded) = (false, false);
         let mut batch = loader.next().await?;
-        while !batch.is_empty() {
+        while !batch.loaded.is_empty() {
             let wire = &mut cx.wire;
             let current = async {
-                for loaded in &batch {
+                for loaded in &batch.loaded {
                     if loaded.is_damaged() {
                         damaged = true;
                         continue;
@@ -171,7 +178,7 @@ impl Plan {
                         continue;
                     }
                     begin_fetch(loaded.seq, message.row.uid, uid_only, wire.buffer());
-                    self.send(&message, &left_out, wire);
+                    self.send(&message, &left_out, account.mail(), wire).await?;
                     wire.flush_if_over(MAX_PENDING).await?;
                 }
                 Ok::<(), Refusal>(())
@@ -184,15 +191,15 @@ impl Plan {
                 (sent, Some(next))
             };
             sent?;
-            done.add(batch.len());
+            done.add(batch.loaded.len());
             progress.tick(&mut cx.wire, &cx.tag);
             if self.needs.contains(Needs::TEXT) {
-                let sent = batch.iter().filter(|loaded| !loaded.is_damaged());
+                let sent = batch.loaded.iter().filter(|loaded| !loaded.is_damaged());
                 let mailbox = cx.state.selection()?.mailbox();
                 mailbox.note_retrieved(sent.map(|loaded| loaded.message().row.uid));
             }
             if self.needs.contains(Needs::WHOLE) {
-                retrieved.inc_by(batch.len() as u64);
+                retrieved.inc_by(batch.loaded.len() as u64);
             }
             batch = match next {
                 Some(next) => next?,
@@ -226,7 +233,13 @@ impl Plan {
         left_out.map(|(at, _)| at).collect()
     }
 
-    fn send(&self, message: &Message<'_>, left_out: &[usize], wire: &mut Wire) {
+    async fn send(
+        &self,
+        message: &Message<'_>,
+        left_out: &[usize],
+        mail: &Mail,
+        wire: &mut Wire,
+    ) -> Result<(), Refusal> {
         let mut first = true;
         for (at, item) in self.items.iter().enumerate() {
             if left_out.contains(&at) {
@@ -236,7 +249,13 @@ impl Plan {
                 wire.buffer().raw(b" ");
             }
             item.send(message, at, wire);
+            if let (Some(Content::Long(_, piece)), Some(email)) = (message.content, message.email)
+                && let Some(range) = item.in_pieces(email)
+            {
+                send_pieces(mail, email, range, *piece, wire).await?;
+            }
         }
         wire.buffer().raw(b")\r\n");
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! BODY[section]<partial> and its older forms RFC822, RFC822.HEADER, RFC822.TEXT (RFC 3501 6.4.5).
 
 use super::FetchItem;
+use super::content::Content;
 use super::passage::Passage;
 use super::plan::{Item, Message, Needs};
 use crate::grammar::{BadSyntax, Cursor, Emit, Parsed};
@@ -110,6 +111,11 @@ impl Item for Body {
         }
     }
 
+    fn in_pieces(&self, email: &Email) -> Option<Range<u32>> {
+        let whole = self.passage.is_verbatim() && self.passage.exists(email);
+        whole.then(|| self.passage.read_range(email))
+    }
+
     fn write(&self, m: &Message<'_>, out: &mut BytesMut) {
         // Only a message without an email record comes here, and such a message is not answered.
         debug_assert!(m.email.is_none());
@@ -126,8 +132,12 @@ impl Item for Body {
             return;
         }
         let (front, rest) = self.passage.value(email, || self.bytes(m, email, at));
+        let later = match m.content {
+            Some(Content::Long(..)) => self.in_pieces(email).unwrap_or(0..0).len(),
+            _ => 0,
+        };
         wire.buffer()
-            .literal_head((front.len() + rest.len()) as u64)
+            .literal_head((front.len() + rest.len() + later) as u64)
             .raw(&front);
         wire.write_bytes(rest);
     }
