@@ -233,7 +233,7 @@ impl Scan {
             let verdict = self.judge_row(row, None);
             self.results.take(seq, row, verdict)
         });
-        let mut rows = self.test_gists(rows);
+        let rows = self.test_gists(rows);
         if rows.is_empty() {
             self.decided.add(tested);
             tokio::task::yield_now().await;
@@ -244,7 +244,7 @@ impl Scan {
         let (first, second) = tokio::join!(self.account.emails(first), self.account.emails(second));
         let emails = first?.into_iter().chain(second?);
         let mut gists = Vec::new();
-        for ((seq, row, gist), email) in rows.drain(..).zip(emails) {
+        for ((seq, row, gist), email) in rows.into_iter().zip(emails) {
             // Without a record the message was expunged long ago, and the client will be told so.
             let Some(email) = email else { continue };
             if self.by_gist && gist.is_none() {
@@ -278,17 +278,17 @@ impl Scan {
             }
             false => vec![None; rows.len()],
         };
-        let mut rows: Vec<_> = rows.into_iter().zip(gists).collect();
-        rows.retain(|((seq, row), gist)| match gist {
-            Some(gist) => {
-                let verdict = self.judge_row(row, Some(gist));
-                self.results.take(*seq, row, verdict)
+        let mut undecided = Vec::new();
+        for ((seq, row), gist) in rows.into_iter().zip(gists) {
+            let is_open = gist.as_deref().is_none_or(|gist| {
+                let verdict = self.judge_row(&row, Some(gist));
+                self.results.take(seq, &row, verdict)
+            });
+            if is_open {
+                undecided.push((seq, row, gist));
             }
-            None => true,
-        });
-        rows.into_iter()
-            .map(|((seq, row), gist)| (seq, row, gist))
-            .collect()
+        }
+        undecided
     }
 
     fn judge_row(&self, row: &Row, gist: Option<&Gist>) -> Verdict {
