@@ -18,9 +18,9 @@ const WORDS: usize = 1024;
 /// anything out.
 const MAX_TEXT: usize = 256 << 10;
 
-/// How full a filter may be, in percent: a string with `n` trigrams that is not there passes by
-/// chance in one of `2.5^n` cases.
-const MAX_FULL: usize = 40;
+/// Bits for each trigram, at least: of such a filter 40 % of the bits are set at most, and a string
+/// with `n` trigrams that is not there passes by chance in one of `2.5^n` cases.
+const BITS_EACH: usize = 2;
 
 /// The trigrams of all texts of a message that SEARCH TEXT looks at, and so of those BODY does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,8 @@ fn each_trigram(folded: &[u8], mut f: impl FnMut(u16)) {
 /// A filter that is being made.
 struct Trigrams {
     words: Box<[u64; WORDS]>,
+    /// Bits that are set.
+    count: usize,
     octets: usize,
 }
 
@@ -100,6 +102,7 @@ impl Default for Trigrams {
     fn default() -> Self {
         Self {
             words: Box::new([0; WORDS]),
+            count: 0,
             octets: 0,
         }
     }
@@ -111,10 +114,11 @@ impl Trigrams {
         if self.octets > MAX_TEXT {
             return ControlFlow::Break(());
         }
-        let words = &mut *self.words;
+        let (words, count) = (&mut *self.words, &mut self.count);
         let note = |hash| {
             let (word, bit) = place(hash);
             if let Some(word) = words.get_mut(word) {
+                *count += usize::from(*word & bit == 0);
                 *word |= bit;
             }
         };
@@ -125,32 +129,24 @@ impl Trigrams {
         ControlFlow::Continue(())
     }
 
-    /// As small as it can be without being too full.
+    /// Folded to the size it needs.
     fn into_filter(self) -> TextFilter {
-        let mut words = self.words.to_vec();
-        if self.octets > MAX_TEXT || is_too_full(words.iter().copied(), words.len()) {
-            words.clear();
+        let len = (self.count * BITS_EACH).div_ceil(64).next_power_of_two();
+        if self.octets > MAX_TEXT || len > WORDS {
+            return TextFilter {
+                words: Box::default(),
+            };
         }
-        loop {
-            let half = words.len() / 2;
-            let (low, high) = words.split_at_mut(half);
-            let joined = low.iter().zip(high.iter()).map(|(low, high)| low | high);
-            if half == 0 || is_too_full(joined, half) {
-                return TextFilter {
-                    words: words.into(),
-                };
+        let mut words = vec![0; len];
+        for part in self.words.chunks_exact(len) {
+            for (word, other) in words.iter_mut().zip(part) {
+                *word |= other;
             }
-            low.iter_mut()
-                .zip(high)
-                .for_each(|(low, high)| *low |= *high);
-            words.truncate(half);
+        }
+        TextFilter {
+            words: words.into(),
         }
     }
-}
-
-fn is_too_full(words: impl Iterator<Item = u64>, len: usize) -> bool {
-    let set: usize = words.map(|word| word.count_ones() as usize).sum();
-    set * 100 > len * 64 * MAX_FULL
 }
 
 #[cfg(test)]
@@ -216,6 +212,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(100))]
+
         #[test]
         fn nothing_that_is_there_is_ruled_out(
             needle in "[abeEfFiIéﬁßǆᾳ½ \u{301}я한\0]{0,6}",
