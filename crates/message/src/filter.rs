@@ -1,8 +1,8 @@
 //! A small set of the trigrams of texts, which tells without reading them that a string is in none.
 //!
 //! Texts and strings are folded by i;unicode-casemap whatever collation compares them: what is
-//! equal by i;ascii-casemap is equal by that too, so nothing that matches is ever ruled out. Letters
-//! are made capitals once more, since what `ﬁ` is folded to has small ones.
+//! equal by i;ascii-casemap is equal by that too, so nothing that matches is ever ruled out.
+//! Letters are made capitals once more, since what `ﬁ` is folded to has small ones.
 
 use std::ops::ControlFlow;
 
