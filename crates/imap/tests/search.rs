@@ -8,6 +8,8 @@ use common::{Server, Setup};
 use mail::{NewMessage, Provenance};
 use message::{Needle, body_texts, header_texts};
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use storage::{Call, FaultBlobs, Faults, MemoryBlobs};
 use testkit::corpus::Corpus;
 use testkit::{ImapClient, nasty};
 use types::{Flags, MailboxName};
@@ -15,11 +17,20 @@ use types::{Flags, MailboxName};
 const PREFIX: &[u8] = b"Delivered-To: alice+quasar@example.org\r\n";
 
 async fn server_with(messages: &[Vec<u8>]) -> Server {
+    server_of(messages, Setup::default()).await
+}
+
+async fn server_of(messages: &[Vec<u8>], setup: Setup) -> Server {
     let setup = Setup {
         max_message_bytes: 4 << 20,
-        ..Setup::default()
+        ..setup
     };
     let server = setup.start().await;
+    deliver(&server, messages).await;
+    server
+}
+
+async fn deliver(server: &Server, messages: &[Vec<u8>]) {
     let account = server.account("alice").await;
     let inbox = account
         .tree()
@@ -47,7 +58,6 @@ async fn server_with(messages: &[Vec<u8>]) -> Server {
         });
     }
     account.append(inbox, batch).await.expect("appended");
-    server
 }
 
 /// All pieces of text of a message, folded for a simple comparison.
@@ -106,8 +116,21 @@ fn matching(texts: &[Texts], such: impl Fn(usize, &Texts) -> bool) -> Vec<usize>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_found_is_what_is_there() {
-    let messages = Corpus::messages(7, 300);
-    let server = server_with(&messages).await;
+    // The second memory holds what searches keep of some of the messages.
+    for (count, search_cache_bytes) in [(300, 1 << 20), (60, 20_000)] {
+        let setup = Setup {
+            search_cache_bytes,
+            ..Setup::default()
+        };
+        let messages = Corpus::messages(7, count);
+        let server = server_of(&messages, setup).await;
+        find_what_is_there(&server, messages).await;
+        let kept = server.mail.search_cache_bytes();
+        assert!((15_000..=search_cache_bytes).contains(&kept), "{kept}");
+    }
+}
+
+async fn find_what_is_there(server: &Server, messages: Vec<Vec<u8>>) {
     let address = server.address;
     let client = move || {
         let texts: Vec<Texts> = (0..)
@@ -195,6 +218,83 @@ async fn what_is_found_is_what_is_there() {
     tokio::task::spawn_blocking(client)
         .await
         .expect("the client");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_searched_before_are_read_again_only_if_they_may_match() {
+    let faults = Faults::default();
+    let setup = Setup {
+        blobs: Arc::new(FaultBlobs::new(MemoryBlobs::new(), faults.clone())),
+        ..Setup::default()
+    };
+    let message = |n: usize| format!("Subject: number {n}\r\n\r\nHello {n}, caf\u{e9}.\r\n").into();
+    let messages: Vec<Vec<u8>> = (1..=50).map(message).collect();
+    let server = server_of(&messages, setup).await;
+    let reads = |client: &mut ImapClient, criteria: &str, found: &[usize]| {
+        let before = faults.calls(Call::BlobGet);
+        assert_eq!(search(client, criteria), found, "{criteria}");
+        faults.calls(Call::BlobGet) - before
+    };
+    let address = server.address;
+    tokio::task::block_in_place(|| {
+        let mut client = ImapClient::login(address, "alice", "secret");
+        client.ok("SELECT INBOX");
+        assert_eq!(reads(&mut client, "BODY absent", &[]), 50);
+        for (criteria, found, max) in [
+            ("BODY nowhere", &[][..], 0),
+            ("TEXT \"CAF\u{e9}s\"", &[], 0),
+            ("OR TEXT nowhere BODY \"hello 17\"", &[17], 1),
+            ("TEXT quasar TEXT \"number 4\"", &[4, 40, 42, 44, 46, 48], 6),
+            ("SUBJECT \"number 50\"", &[50], 0),
+            ("NOT BODY nowhere 5", &[5], 0),
+            // Too short to tell: all are read.
+            ("BODY q", &[], 50),
+        ] {
+            let read = reads(&mut client, criteria, found);
+            assert!(read <= max, "{criteria}: {read}");
+        }
+    });
+    deliver(&server, &[b"Subject: new\r\n\r\nnowhere else\r\n".to_vec()]).await;
+    tokio::task::block_in_place(|| {
+        let mut client = ImapClient::login(address, "alice", "secret");
+        client.ok("SELECT INBOX");
+        assert_eq!(reads(&mut client, "BODY nowhere", &[51]), 1);
+        assert_eq!(reads(&mut client, "SUBJECT new", &[51]), 0);
+    });
+    assert_eq!(server.problems().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_at_the_same_time_find_what_each_finds_alone() {
+    let setup = Setup {
+        search_cache_bytes: 30_000,
+        ..Setup::default()
+    };
+    let messages = Corpus::messages(11, 120);
+    let texts: Vec<Texts> = (0..).zip(&messages).map(|(n, m)| Texts::of(n, m)).collect();
+    let texts = Arc::new(texts);
+    let server = server_of(&messages, setup).await;
+    let address = server.address;
+    let clients = ["the", "quasar", "absent", "example.org"].map(|word| {
+        let texts = Arc::clone(&texts);
+        tokio::task::spawn_blocking(move || {
+            let found = matching(&texts, |_, t| {
+                Texts::has(&t.body, word) || Texts::has(&t.header, word)
+            });
+            let mut client = ImapClient::login(address, "alice", "secret");
+            client.ok("SELECT INBOX");
+            for _ in 0..10 {
+                assert_eq!(
+                    search(&mut client, &format!("TEXT {word}")),
+                    found,
+                    "{word}"
+                );
+            }
+        })
+    });
+    for client in clients {
+        client.await.expect("a client");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

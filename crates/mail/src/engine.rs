@@ -2,6 +2,7 @@
 
 use crate::account::AccountInner;
 use crate::facts::FactsCache;
+use crate::gist::Gists;
 use crate::history::History;
 use crate::mailbox::Mailbox;
 use crate::{
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use storage::{Batch, BlobRef, BlobStore, ErrorKind, MetaStore, Provenance};
 use tokio::sync::{OnceCell, broadcast};
@@ -24,6 +25,8 @@ pub struct Options {
     pub max_message_bytes: u32,
     /// Memory for views that no session uses, in bytes.
     pub view_cache_bytes: usize,
+    /// Memory for what searches look at first, in bytes; 0: nothing is kept for them.
+    pub search_cache_bytes: usize,
     /// Mailboxes made with every new account.
     pub default_mailboxes: Vec<(String, Role)>,
     /// Limits of accounts that have none of their own.
@@ -48,6 +51,7 @@ impl Default for Options {
         Self {
             max_message_bytes: 64 << 20,
             view_cache_bytes: 64 << 20,
+            search_cache_bytes: 32 << 20,
             default_mailboxes: [
                 Role::Drafts,
                 Role::Sent,
@@ -81,6 +85,7 @@ struct Inner {
     pub(crate) dead: Mutex<crate::sweep::Dead>,
     annotated: broadcast::Sender<Annotated>,
     facts: Mutex<FactsCache>,
+    gists: RwLock<Gists>,
     uses: Mutex<crate::uses::Unwritten>,
     server: Arc<Actor>,
     history: History,
@@ -127,6 +132,7 @@ impl Mail {
             dead: Mutex::default(),
             annotated: crate::annotations::new_bulletin(),
             facts: Mutex::default(),
+            gists: RwLock::default(),
             uses: Mutex::default(),
             server: Arc::new(Actor::server()),
             history: History::default(),
@@ -321,6 +327,10 @@ impl Mail {
 
     pub(crate) fn facts_cache(&self) -> &Mutex<FactsCache> {
         &self.0.facts
+    }
+
+    pub(crate) fn gists(&self) -> &RwLock<Gists> {
+        &self.0.gists
     }
 
     pub(crate) fn open_accounts(&self) -> Vec<Arc<AccountInner>> {

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use memchr::{memchr, memchr2_iter, memmem};
 
 use crate::collation::Collation;
+use crate::filter::trigrams_of;
 use crate::fold::{ascii_len, fold_char, is_foreign};
 
 /// A search string, prepared once and looked for in many texts.
@@ -20,6 +21,8 @@ pub struct Needle {
     /// How it is found without folding what it is looked for in; None when it can only be found in
     /// text that is folded.
     ascii: Option<Ascii>,
+    /// What a filter must have to let it through.
+    trigrams: Box<[u16]>,
 }
 
 /// What a search in ASCII text looks for.
@@ -65,6 +68,7 @@ impl Needle {
             folded,
             finder,
             ascii,
+            trigrams: trigrams_of(text),
         }
     }
 
@@ -159,6 +163,10 @@ impl Needle {
             && word.is_none_or(|word| !word.is_in(self.folded.as_bytes(), raw))
             && ENCODED.find(raw).is_none()
             && memchr(b'\\', raw).is_none()
+    }
+
+    pub(crate) fn trigrams(&self) -> &[u16] {
+        &self.trigrams
     }
 
     /// Whether the string is in `text`, of which only ASCII letters are folded.

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub store_fsync_seconds: Histogram,
     /// Memory of open mailbox views.
     pub mailbox_view_bytes: IntGauge,
+    /// Memory of what searches have kept of messages.
+    pub search_cache_bytes: IntGauge,
     /// Accounts whose INBOX a deleting POP3 client and an IMAP client share.
     pub mixed_use_accounts: IntGauge,
     /// Removed messages that can still be brought back.
@@ -137,6 +139,11 @@ impl Metrics {
                 "Waits for stable storage.",
             ),
             mailbox_view_bytes: gauge(&registry, "mailbox_view_bytes", "Memory of open views."),
+            search_cache_bytes: gauge(
+                &registry,
+                "search_cache_bytes",
+                "Memory of what searches have kept of messages.",
+            ),
             mixed_use_accounts: gauge(
                 &registry,
                 "mixed_use_accounts",

@@ -71,6 +71,8 @@ pub(crate) struct MailSection {
     pub(crate) default_mailboxes: Vec<DefaultMailbox>,
     /// Memory for mailboxes nobody has open, in bytes.
     pub(crate) view_cache_bytes: usize,
+    /// Memory for what searches keep of messages, in bytes; 0: nothing.
+    pub(crate) search_cache_bytes: usize,
     /// How long expunged messages are remembered for QRESYNC, in days.
     pub(crate) remember_expunged_days: u32,
     /// How long `gatepost undelete` can bring removed messages back, in days; 0: not at all.
@@ -282,6 +284,7 @@ impl Default for MailSection {
             quota_mailboxes: 0,
             default_mailboxes: defaults.default_mailboxes.iter().map(mailbox).collect(),
             view_cache_bytes: defaults.view_cache_bytes,
+            search_cache_bytes: defaults.search_cache_bytes,
             remember_expunged_days: 90,
             undelete_days: 7,
             history_days: 30,
@@ -476,6 +479,7 @@ impl Config {
         mail::Options {
             max_message_bytes: section.max_message_bytes,
             view_cache_bytes: section.view_cache_bytes,
+            search_cache_bytes: section.search_cache_bytes,
             default_mailboxes: section.default_mailboxes.iter().filter_map(role).collect(),
             default_limits: mail::QuotaLimits {
                 bytes: limit(section.quota_bytes),

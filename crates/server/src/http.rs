@@ -79,6 +79,8 @@ impl Pages {
             "/metrics" => {
                 let bytes = i64::try_from(self.mail.view_bytes()).unwrap_or(i64::MAX);
                 self.metrics.mailbox_view_bytes.set(bytes);
+                let bytes = i64::try_from(self.mail.search_cache_bytes()).unwrap_or(i64::MAX);
+                self.metrics.search_cache_bytes.set(bytes);
                 let removed = self.mail.recoverable();
                 let mixed = i64::try_from(self.mail.mixed_use()).unwrap_or(i64::MAX);
                 self.metrics.mixed_use_accounts.set(mixed);

@@ -24,6 +24,7 @@ pub struct Setup {
     pub limits: Limits,
     pub memory: imap::Memory,
     pub max_message_bytes: u32,
+    pub search_cache_bytes: usize,
     pub quota: Option<u64>,
 }
 
@@ -41,6 +42,7 @@ impl Default for Setup {
             limits: Limits::default(),
             memory: imap::Memory::default(),
             max_message_bytes: 100_000,
+            search_cache_bytes: 1 << 20,
             quota: None,
         }
     }
@@ -76,6 +78,7 @@ impl Setup {
     pub async fn start(mut self) -> Server {
         let options = Options {
             max_message_bytes: self.max_message_bytes,
+            search_cache_bytes: self.search_cache_bytes,
             default_mailboxes: vec![
                 ("Drafts".to_owned(), Role::Drafts),
                 ("Trash".to_owned(), Role::Trash),

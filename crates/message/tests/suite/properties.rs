@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use message::{
-    Digest, FieldSet, MAX_DEPTH, Needle, Part, Section, addresses, base_subject, body_texts,
-    decode_params, decode_words, digest, fields, filter_header, header_len, message_ids, sent_date,
+    Digest, FieldSet, MAX_DEPTH, Needle, Part, Section, TextFilter, addresses, base_subject,
+    body_texts, decode_params, decode_words, digest, fields, filter_header, header_contains,
+    header_len, message_ids, sent_date,
 };
 use proptest::prelude::*;
 
@@ -178,6 +179,10 @@ fn check_kept(digest: &Digest<'_>, message: &[u8]) {
     }
 }
 
+fn slice(message: &[u8], len: u32) -> &[u8] {
+    &message[..len as usize]
+}
+
 fn check_search(digest: &Digest<'_>, message: &[u8]) {
     let mut pieces = Vec::new();
     body_texts(message, &mut |text| {
@@ -192,8 +197,14 @@ fn check_search(digest: &Digest<'_>, message: &[u8]) {
         let needle = Needle::new(text);
         let found = pieces.iter().any(|piece| needle.is_in(piece));
         assert_eq!(digest.body_contains(message, &needle), found, "{text:?}");
-        let looked_at = &message[..digest.searched_len() as usize];
+        let looked_at = slice(message, digest.searched_len());
         assert_eq!(digest.body_contains(looked_at, &needle), found, "{text:?}");
+        let in_header = header_contains(slice(message, digest.header_len()), &needle);
+        let filter = TextFilter::new(b"X: prefix\r\n", digest, looked_at);
+        assert!(
+            !filter.rules_out(&needle) || !found && !in_header,
+            "{text:?}"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ext::filters::FilterName;
 use crate::view::Selection;
 use bytes::Bytes;
-use mail::{Email, Row, View};
+use mail::{Email, Gist, Row, View};
 use message::Collation;
 use types::UidSet;
 
@@ -23,6 +23,11 @@ pub trait Key: Send + Sync {
 
     /// Whether time alone can change what matches.
     fn is_timed(&self) -> bool {
+        false
+    }
+
+    /// Whether the gists of messages can decide the key.
+    fn reads_gists(&self) -> bool {
         false
     }
 
@@ -99,6 +104,8 @@ pub struct Candidate<'a> {
     pub row: &'a Row,
     /// Whether it is `\Recent`.
     pub recent: bool,
+    /// What earlier searches have kept of it.
+    pub gist: Option<&'a Gist>,
     /// Its email record.
     pub email: Option<&'a Email>,
     /// Its header, or all of it, without the prefix.

@@ -467,6 +467,7 @@ mod tests {
         let message = Candidate {
             row: &row,
             recent: false,
+            gist: None,
             email: None,
             content: None,
         };

@@ -10,11 +10,11 @@ use crate::refusal::{Code, Refusal};
 use crate::session::Enabled;
 use crate::view::{MsgSeq, Rows};
 use bytes::BytesMut;
-use mail::{Account, Email, MailError, MailErrorKind, Row, View};
+use mail::{Account, Email, Gist, MailError, MailErrorKind, Row, View};
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use types::{ModSeq, Uid};
+use types::{EmailId, ModSeq, Uid};
 
 /// Rows tested at once before others get a turn.
 const ROWS: usize = 4096;
@@ -100,6 +100,7 @@ struct Undecided {
     seq: MsgSeq,
     row: Row,
     recent: bool,
+    gist: Option<Arc<Gist>>,
     email: Email,
     content: Option<Content>,
 }
@@ -109,6 +110,8 @@ pub(crate) struct Scan {
     query: Arc<Query>,
     scoring: bool,
     cost: Cost,
+    /// Whether gists are looked at first, and those that are missing made.
+    by_gist: bool,
     account: Account,
     rows: Rows,
     is_last_row_read: bool,
@@ -126,6 +129,7 @@ impl Scan {
         Self {
             scoring,
             cost: query.cost(),
+            by_gist: query.any(&|key| key.reads_gists()),
             query,
             account,
             results: Results {
@@ -169,12 +173,13 @@ impl Scan {
         let mut batch = Vec::new();
         loop {
             let judged = batch.len();
-            let scanned = scan(Arc::clone(&self.query), self.scoring, batch);
+            let scanned = scan(Arc::clone(&self.query), self.scoring, self.by_gist, batch);
             let (scanned, next) = tokio::join!(scanned, self.next_batch());
             self.decided.add(judged);
-            let (messages, scores) = scanned?;
-            self.results.messages.extend(messages);
-            self.results.scores.extend(scores);
+            let scanned = scanned?;
+            self.results.messages.extend(scanned.messages);
+            self.results.scores.extend(scanned.scores);
+            self.account.keep_gists(scanned.gists);
             batch = next?;
             if batch.is_empty() {
                 self.results.sort();
@@ -225,31 +230,31 @@ impl Scan {
         self.is_last_row_read = !self.rows.next_batch(max, &mut rows);
         let (tested, waiting) = (rows.len(), self.waiting.len());
         rows.retain(|&(seq, ref row)| {
-            let candidate = Candidate {
-                row,
-                recent: self.rows.is_recent(row.uid),
-                email: None,
-                content: None,
-            };
-            let verdict = judge(&self.query, self.scoring, &candidate);
+            let verdict = self.judge_row(row, None);
             self.results.take(seq, row, verdict)
         });
+        let rows = self.test_gists(rows);
         if rows.is_empty() {
             self.decided.add(tested);
             tokio::task::yield_now().await;
             return Ok(());
         }
-        let ids: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
+        let ids: Vec<_> = rows.iter().map(|(_, row, _)| row.email).collect();
         let (first, second) = ids.split_at(ids.len() / 2);
         let (first, second) = tokio::join!(self.account.emails(first), self.account.emails(second));
         let emails = first?.into_iter().chain(second?);
-        for ((seq, row), email) in rows.into_iter().zip(emails) {
+        let mut gists = Vec::new();
+        for ((seq, row, gist), email) in rows.into_iter().zip(emails) {
             // Without a record the message was expunged long ago, and the client will be told so.
             let Some(email) = email else { continue };
+            if self.by_gist && gist.is_none() {
+                gists.extend(Gist::of(&email).map(|gist| (email.id, gist)));
+            }
             let undecided = Undecided {
                 seq,
                 recent: self.rows.is_recent(row.uid),
                 row,
+                gist,
                 email,
                 content: None,
             };
@@ -259,8 +264,42 @@ impl Scan {
                 self.waiting.push_back(undecided);
             }
         }
+        self.account.keep_gists(gists);
         self.decided.add(tested + waiting - self.waiting.len());
         Ok(())
+    }
+
+    /// Decides messages by what earlier searches have kept of them; the others, with that.
+    fn test_gists(&mut self, rows: Vec<(MsgSeq, Row)>) -> Vec<(MsgSeq, Row, Option<Arc<Gist>>)> {
+        let gists = match self.by_gist {
+            true => {
+                let ids: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
+                self.account.gists(&ids)
+            }
+            false => vec![None; rows.len()],
+        };
+        let mut undecided = Vec::new();
+        for ((seq, row), gist) in rows.into_iter().zip(gists) {
+            let is_open = gist.as_deref().is_none_or(|gist| {
+                let verdict = self.judge_row(&row, Some(gist));
+                self.results.take(seq, &row, verdict)
+            });
+            if is_open {
+                undecided.push((seq, row, gist));
+            }
+        }
+        undecided
+    }
+
+    fn judge_row(&self, row: &Row, gist: Option<&Gist>) -> Verdict {
+        let candidate = Candidate {
+            row,
+            recent: self.rows.is_recent(row.uid),
+            gist,
+            email: None,
+            content: None,
+        };
+        judge(&self.query, self.scoring, &candidate)
     }
 
     /// Reads the bytes of messages; those that cannot be read are left out and counted.
@@ -328,10 +367,22 @@ impl Undecided {
         let candidate = Candidate {
             row: &self.row,
             recent: self.recent,
+            gist: self.gist.as_deref(),
             email: Some(&self.email),
             content: self.content.as_ref(),
         };
         judge(query, scoring, &candidate)
+    }
+
+    /// The gist of the message, if it was not known with all that its bytes add to it.
+    fn new_gist(&self) -> Option<(EmailId, Gist)> {
+        let Some(Content::Whole(bytes)) = &self.content else {
+            return None;
+        };
+        if self.gist.as_ref().is_some_and(|gist| gist.has_filter()) {
+            return None;
+        }
+        Some((self.email.id, Gist::of_content(&self.email, bytes)?))
     }
 
     fn octets(&self) -> u64 {
@@ -363,24 +414,36 @@ fn judge(query: &Query, scoring: bool, m: &Candidate<'_>) -> Verdict {
     Some(Some(Match::Scored(query.score(m)?.unwrap_or(100))))
 }
 
-/// Which of the messages match, and how well.
+/// What came of looking at the bytes of messages.
+#[derive(Default)]
+struct Scanned {
+    messages: Vec<Found>,
+    scores: Vec<u8>,
+    gists: Vec<(EmailId, Gist)>,
+}
+
+/// Which of the messages match, and how well; the gists of those that have none, if wanted.
 async fn scan(
     query: Arc<Query>,
     scoring: bool,
+    make_gists: bool,
     batch: Vec<Undecided>,
-) -> Result<(Vec<Found>, Vec<u8>), Refusal> {
+) -> Result<Scanned, Refusal> {
     let work = move |batch: Vec<Undecided>| {
-        let (mut messages, mut scores) = (Vec::new(), Vec::new());
+        let mut scanned = Scanned::default();
         for m in &batch {
+            if make_gists {
+                scanned.gists.extend(m.new_gist());
+            }
             let Some(Some(is)) = m.judge(&query, scoring) else {
                 continue;
             };
-            messages.push(Found::new(m.seq, &m.row));
+            scanned.messages.push(Found::new(m.seq, &m.row));
             if let Match::Scored(score) = is {
-                scores.push(score);
+                scanned.scores.push(score);
             }
         }
-        (messages, scores)
+        scanned
     };
     if batch.iter().map(Undecided::octets).sum::<u64>() < OFFLOAD {
         return Ok(work(batch));

@@ -6,6 +6,7 @@ use super::fuzzy;
 use super::key::{Binding, Candidate, Cost, Key};
 use super::{Charset, Cursor, Parsed, SearchKey};
 use crate::grammar::BadSyntax;
+use mail::Gist;
 use message::{Field, FieldSet, Needle};
 
 pub(crate) static KEYS: &[SearchKey] = &[
@@ -117,8 +118,16 @@ impl Key for Subject {
         self.0.collate(to.collation);
     }
 
+    fn reads_gists(&self) -> bool {
+        true
+    }
+
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
-        Some(self.0.is_in(m.email?.digest()?.subject()))
+        let subject = match m.gist.and_then(Gist::subject) {
+            Some(subject) => subject,
+            None => m.email?.digest()?.subject(),
+        };
+        Some(self.0.is_in(subject))
     }
 
     fn to_fuzzy(&self) -> Option<Box<dyn Key>> {
@@ -240,7 +249,14 @@ impl Key for Body {
         self.needle.collate(to.collation);
     }
 
+    fn reads_gists(&self) -> bool {
+        true
+    }
+
     fn test(&self, m: &Candidate<'_>) -> Option<bool> {
+        if m.gist.is_some_and(|gist| gist.rules_out(&self.needle)) {
+            return Some(false);
+        }
         let email = m.email?;
         let all = m.whole()?;
         let in_header = self.with_header
