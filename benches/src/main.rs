@@ -5,9 +5,12 @@
 
 mod bench;
 mod clients;
+mod delay;
+mod html;
 mod peers;
 mod report;
 mod rows;
+mod sync;
 mod wire;
 mod workloads;
 
@@ -15,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::Plan;
 use crate::peers::Gatepost;
@@ -25,8 +28,10 @@ use testkit::Dovecot;
 
 /// Measures Gatepost beside Dovecot. Data lies in the temporary directory (TMPDIR).
 #[derive(Parser)]
-#[command(name = "gatepost-bench")]
+#[command(name = "gatepost-bench", args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Messages in the mailbox; the budget is for 10 000.
     #[arg(long, default_value_t = 10_000)]
     messages: usize,
@@ -50,6 +55,11 @@ struct Args {
     json: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    SyncCost(Box<sync::SyncCost>),
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Against {
     Auto,
@@ -70,6 +80,9 @@ fn main() -> ExitCode {
 
 /// Whether every workload of ours ran.
 fn run(args: &Args) -> Result<bool> {
+    if let Some(Command::SyncCost(args)) = &args.command {
+        return sync::run(args).map(|()| true);
+    }
     for name in &args.only {
         if !rows::ROWS.iter().any(|row| row.name == name) {
             let known: Vec<_> = rows::ROWS.iter().map(|row| row.name).collect();
