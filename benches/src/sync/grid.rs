@@ -211,7 +211,11 @@ impl<'a> Grid<'a> {
     }
 
     pub(crate) fn pushes(&self) -> Vec<&'static Strategy> {
-        self.those(|strategy| strategy.push().is_some())
+        let silent = |strategy: &Strategy| {
+            let mut absent = self.measured.absent.iter();
+            absent.any(|(name, _)| name == strategy.name)
+        };
+        self.those(|strategy| strategy.push().is_some() && !silent(strategy))
     }
 
     /// Visits that change nothing and so can be repeated from the same memory.

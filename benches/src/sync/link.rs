@@ -14,6 +14,8 @@ use crate::wire::Result;
 
 /// A server that is silent this long fails the visit.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// And one that has not told of a change after this time does not push.
+const PUSH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a visit cost on the network, in octets of TCP payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -95,8 +97,9 @@ impl Link {
     }
 
     /// The next octets come unasked.
-    pub(crate) fn expect_push(&mut self) {
+    pub(crate) fn expect_push(&mut self) -> Result<()> {
         self.waiting = Waiting::Push;
+        Ok(self.stream.set_read_timeout(Some(PUSH_PATIENCE))?)
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {

@@ -60,7 +60,7 @@ impl Listener {
         let before = self.imap.link.traffic();
         change()?;
         let from = Instant::now();
-        self.imap.link.expect_push();
+        self.imap.link.expect_push()?;
         let mut bodies = 0;
         let mut count = |_: &[u8], octets: usize| {
             bodies += usize::from(octets > 0);
@@ -106,7 +106,7 @@ impl Listener {
         let before = self.imap.link.traffic();
         change()?;
         let from = Instant::now();
-        self.imap.link.expect_push();
+        self.imap.link.expect_push()?;
         let mut left = count;
         self.imap.until(|response, _| {
             let told = memchr::memmem::find(response, b" FETCH (").is_some();

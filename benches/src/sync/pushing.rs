@@ -1,5 +1,7 @@
 //! Cells of the pushes: what happens on a connection that is kept while changes happen.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use super::cpu::Cpu;
@@ -32,7 +34,13 @@ pub(crate) fn new_messages(grid: &mut Grid<'_>, size: usize) -> Result<()> {
             continue;
         }
         let alone = delivered(grid, events, None)?;
-        let near = delivered(grid, events, Some((strategy, push, 0)))?;
+        let near = match delivered(grid, events, Some((strategy, push, 0))) {
+            Ok(near) => near,
+            Err(error) => {
+                silent(grid, strategy, error)?;
+                continue;
+            }
+        };
         let mut walls = vec![(0, near.pushed)];
         for &rtt_ms in grid.plan.rtts.iter().filter(|rtt| **rtt > 0) {
             let far = delivered(grid, events, Some((strategy, push, rtt_ms)))?;
@@ -51,6 +59,25 @@ pub(crate) fn new_messages(grid: &mut Grid<'_>, size: usize) -> Result<()> {
         }
         grid.bar.inc(changes.len() as u64);
     }
+    Ok(())
+}
+
+/// Notes that a server which offers a push tells nothing; any other error ends the run.
+fn silent(
+    grid: &mut Grid<'_>,
+    strategy: &Strategy,
+    error: Box<dyn Error + Send + Sync>,
+) -> Result<()> {
+    let waited = error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    if !waited {
+        return Err(format!("{}: {error}", strategy.name).into());
+    }
+    let why = "offered, but nothing was told within 10 seconds of a change".to_owned();
+    let name = strategy.name.to_owned();
+    grid.measured.cells.retain(|cell| cell.strategy != name);
+    grid.measured.absent.push((name, why));
     Ok(())
 }
 
@@ -91,8 +118,10 @@ fn delivered(
             let mut listener = listen(grid, strategy, push, &known, address)?;
             let before = grid.target.root.map(Cpu::read).transpose()?;
             for _ in 0..events {
-                let done = listener.new_message(&mut pushed, &mut one);
-                done.map_err(|error| format!("{}: {error}", strategy.name))?;
+                if let Err(error) = listener.new_message(&mut pushed, &mut one) {
+                    grid.target.expunge(known.uid_next)?;
+                    return Err(error);
+                }
             }
             spent(grid, before.as_ref())?
         }
@@ -198,9 +227,13 @@ pub(crate) fn flags(
         let mut pushed = Pushed::default();
         let mut listener = listen(grid, strategy, push, &known, door(grid, strategy)?)?;
         let before = grid.target.root.map(Cpu::read).transpose()?;
-        for on in [true, false] {
-            let done = listener.flags(&mut pushed, changes, || flagger.set(on));
-            done.map_err(|error| format!("{}: {error}", strategy.name))?;
+        let told = [true, false]
+            .into_iter()
+            .try_for_each(|on| listener.flags(&mut pushed, changes, || flagger.set(on)));
+        if let Err(error) = told {
+            flagger.set(false)?;
+            silent(grid, strategy, error)?;
+            continue;
         }
         let with = spent(grid, before.as_ref())?;
         let mut cell = nothing(grid, strategy, size);
