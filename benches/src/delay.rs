@@ -172,7 +172,7 @@ mod tests {
             let (mut stream, _) = listener.accept().expect("a client");
             let mut other = stream.try_clone().expect("a handle");
             other.write_all(b"hello\n").expect("a greeting");
-            std::io::copy(&mut stream, &mut other)
+            io::copy(&mut stream, &mut other)
         });
         address
     }

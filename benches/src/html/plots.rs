@@ -45,9 +45,10 @@ pub(super) fn all(report: &Report) -> String {
     out.push_str(&bars(report, &title, "milliseconds", size, few, |cell| {
         cell.server_cpu_ms
     }));
+    let one = changes.iter().copied().find(|changes| *changes > 0);
+    let one = one.unwrap_or(few);
     let title =
-        format!("Until the first new message is there: {size} messages, 1 new, {rtt} ms away");
-    let one = nearest(&changes, 1);
+        format!("Until the first new message is there: {size} messages, {one} new, {rtt} ms away");
     out.push_str(&bars(report, &title, "milliseconds", size, one, |cell| {
         cell.wall(rtt)?.first_ms
     }));

@@ -42,19 +42,19 @@ use crate::wire::Result;
 /// needs an account whose INBOX is empty: it fills it, receives mail in it, and empties it again.
 #[derive(Debug, Args)]
 pub(crate) struct SyncCost {
-    /// Messages in the mailbox.
-    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000,100000")]
+    /// Messages in the mailbox: 100,1000,10000,100000 when absent.
+    #[arg(long, value_delimiter = ',')]
     sizes: Vec<usize>,
-    /// New messages, or changed flags, between two visits.
-    #[arg(long, value_delimiter = ',', default_value = "0,1,10,100,1000")]
+    /// New messages, or changed flags, between two visits: 0,1,10,100,1000 when absent.
+    #[arg(long, value_delimiter = ',')]
     changes: Vec<usize>,
-    /// Milliseconds of a simulated round trip.
-    #[arg(long, value_delimiter = ',', default_value = "0,20,100,300")]
+    /// Milliseconds of a simulated round trip: 0,20,100,300 when absent.
+    #[arg(long, value_delimiter = ',')]
     rtt: Vec<u64>,
     /// Strategies, by the names of the table; a beginning of a name stands for all that have it.
     #[arg(long, value_delimiter = ',')]
     strategies: Vec<String>,
-    /// 100 and 1 000 messages, 0 and 10 changes, 0 and 20 ms, in less than a minute.
+    /// Short: where not said otherwise 100 and 1 000 messages, 0 and 10 changes, 0 and 20 ms.
     #[arg(long)]
     quick: bool,
     /// Write the numbers to this file.
@@ -146,12 +146,21 @@ fn plan(args: &SyncCost) -> Result<Plan> {
         let names: Vec<_> = strategy::ALL.iter().map(|strategy| strategy.name).collect();
         return Err(format!("no strategy is named so; there are {}", names.join(" ")).into());
     }
-    let mut sizes = args.sizes.clone();
-    let mut changes = args.changes.clone();
-    let mut rtts = args.rtt.clone();
-    if args.quick {
-        (sizes, changes, rtts) = (vec![100, 1_000], vec![0, 10], vec![0, 20]);
-    }
+    let quick = args.quick;
+    let usual_sizes: &[usize] = if quick {
+        &[100, 1_000]
+    } else {
+        &[100, 1_000, 10_000, 100_000]
+    };
+    let usual_changes: &[usize] = if quick {
+        &[0, 10]
+    } else {
+        &[0, 1, 10, 100, 1_000]
+    };
+    let usual_rtts: &[u64] = if quick { &[0, 20] } else { &[0, 20, 100, 300] };
+    let mut sizes = given_or(&args.sizes, usual_sizes);
+    let mut changes = given_or(&args.changes, usual_changes);
+    let mut rtts = given_or(&args.rtt, usual_rtts);
     // The prediction starts from here.
     rtts.push(0);
     for list in [&mut sizes, &mut changes] {
@@ -163,7 +172,6 @@ fn plan(args: &SyncCost) -> Result<Plan> {
     if sizes.first() == Some(&0) {
         return Err("a mailbox of no messages: --sizes begins at 1".into());
     }
-    let quick = args.quick;
     Ok(Plan {
         sizes,
         changes,
@@ -176,6 +184,11 @@ fn plan(args: &SyncCost) -> Result<Plan> {
             parallel: 16,
         },
     })
+}
+
+fn given_or<T: Clone>(given: &[T], usual: &[T]) -> Vec<T> {
+    let list = if given.is_empty() { usual } else { given };
+    list.to_vec()
 }
 
 fn elsewhere(args: &SyncCost) -> Result<Target> {
