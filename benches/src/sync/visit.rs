@@ -30,7 +30,7 @@ pub(crate) struct Visit<'a> {
 #[derive(Debug)]
 pub(crate) struct Seen {
     from: Instant,
-    /// New messages whose bodies are here; with STAT, of which the client knows that they are there.
+    /// New messages whose bodies are here; with STAT, those the client knows to be there.
     pub(crate) new: usize,
     /// Messages that turned out to be flagged; none was before.
     pub(crate) flagged: usize,
