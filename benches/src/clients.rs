@@ -2,9 +2,35 @@
 
 use std::net::SocketAddr;
 
+use crate::tls::Tls;
 use crate::wire::{Result, Wire};
 
-pub(crate) const PASSWORD: &str = "pass";
+/// Where a client connects, and as whom it logs in.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) address: SocketAddr,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    /// TLS from the first octet.
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Door {
+    /// The same door for another account with the same password.
+    pub(crate) fn of(&self, user: String) -> Self {
+        Self {
+            user,
+            ..self.clone()
+        }
+    }
+
+    fn connect(&self, buffer: usize) -> Result<Wire> {
+        match &self.tls {
+            Some(tls) => tls.connect(self.address, buffer),
+            None => Wire::connect(self.address, buffer),
+        }
+    }
+}
 
 /// An IMAP connection. One command at a time, so one tag serves for all.
 pub(crate) struct Imap {
@@ -21,22 +47,17 @@ pub(crate) struct Answer {
 }
 
 impl Imap {
-    pub(crate) fn login(address: SocketAddr, user: &str, buffer: usize) -> Result<Self> {
+    pub(crate) fn login(door: &Door, buffer: usize) -> Result<Self> {
         let mut imap = Self {
-            wire: Wire::connect(address, buffer)?,
+            wire: door.connect(buffer)?,
         };
         let greeting = imap.wire.line()?;
         if !greeting.starts_with(b"* OK") {
             return Err(unexpected("greeting", greeting));
         }
-        imap.run(&format!("LOGIN {user} {PASSWORD}"))?;
-        Ok(imap)
-    }
-
-    /// Logged in, with a mailbox selected.
-    pub(crate) fn select(address: SocketAddr, user: &str, buffer: usize) -> Result<Self> {
-        let mut imap = Self::login(address, user, buffer)?;
-        imap.run("SELECT INBOX")?;
+        let (user, password) = (quoted(&door.user)?, quoted(&door.password)?);
+        imap.run(&format!("LOGIN {user} {password}"))
+            .map_err(|error| error.to_string().replace(&password, "..."))?;
         Ok(imap)
     }
 
@@ -106,6 +127,19 @@ impl Imap {
         }
     }
 
+    /// Waits in IDLE for the number of messages; `None` when the command is over.
+    pub(crate) fn announced(&mut self) -> Result<Option<usize>> {
+        loop {
+            let line = self.wire.line()?;
+            let Some(untagged) = line.strip_prefix(b"* ") else {
+                return Ok(None);
+            };
+            if let Some(number) = untagged.strip_suffix(b" EXISTS") {
+                return Ok(Some(std::str::from_utf8(number)?.parse()?));
+            }
+        }
+    }
+
     /// Waits in IDLE until a message is announced.
     pub(crate) fn wait_exists(&mut self) -> Result<()> {
         loop {
@@ -132,6 +166,15 @@ pub(crate) fn code(text: &str, name: &str) -> Result<u64> {
     Ok(digits.parse().map_err(|_| missing())?)
 }
 
+/// A quoted string (RFC 9051 4.3).
+fn quoted(text: &str) -> Result<String> {
+    if text.contains(['\r', '\n', '\0']) {
+        return Err("a user name or password with a line end".into());
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(format!("\"{escaped}\""))
+}
+
 fn literal(line: &[u8]) -> Option<usize> {
     let rest = line.strip_suffix(b"}")?;
     let open = rest.iter().rposition(|byte| *byte == b'{')?;
@@ -149,14 +192,27 @@ pub(crate) struct Pop3 {
 }
 
 impl Pop3 {
-    pub(crate) fn login(address: SocketAddr, user: &str, buffer: usize) -> Result<Self> {
+    pub(crate) fn login(door: &Door, buffer: usize) -> Result<Self> {
         let mut pop3 = Self {
-            wire: Wire::connect(address, buffer)?,
+            wire: door.connect(buffer)?,
         };
         pop3.status("greeting")?;
-        pop3.run(&format!("USER {user}"))?;
-        pop3.run(&format!("PASS {PASSWORD}"))?;
+        pop3.run(&format!("USER {}", door.user))?;
+        pop3.wire
+            .send(format!("PASS {}\r\n", door.password).as_bytes())?;
+        pop3.status("PASS")?;
         Ok(pop3)
+    }
+
+    /// Number of messages in the maildrop.
+    pub(crate) fn stat(&mut self) -> Result<usize> {
+        self.wire.send(b"STAT\r\n")?;
+        let line = String::from_utf8_lossy(self.wire.line()?).into_owned();
+        let number = line
+            .strip_prefix("+OK ")
+            .and_then(|rest| rest.split(' ').next());
+        let number = number.and_then(|number| number.parse().ok());
+        Ok(number.ok_or_else(|| format!("STAT: {line}"))?)
     }
 
     /// Sends a command and reads its status line.

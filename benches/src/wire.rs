@@ -1,7 +1,7 @@
 //! A client connection that costs little: big reads, answers counted where they lie.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -17,9 +17,32 @@ pub(crate) const BULK: usize = 1 << 20;
 /// For connections that are opened by the hundred, or last for one command.
 pub(crate) const SMALL: usize = 8 << 10;
 
+/// A TCP connection without delays of its own, which gives up on a silent server.
+pub(crate) fn dial(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// What a [`Wire`] runs over: TCP, TLS, a link with a delay, a compressed stream.
+pub(crate) trait Stream: Read + Write + Send {
+    /// A second handle, to write from another thread, where there can be one.
+    fn second(&self) -> io::Result<TcpStream> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Stream for TcpStream {
+    fn second(&self) -> io::Result<TcpStream> {
+        self.try_clone()
+    }
+}
+
 /// Bytes from the server, seen line by line without copying.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
     at: usize,
     end: usize,
@@ -29,26 +52,28 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn connect(address: SocketAddr, buffer: usize) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
+        Ok(Self::over(Box::new(dial(address)?), buffer))
+    }
+
+    /// Lines over any stream; its timeouts are the caller's business.
+    pub(crate) fn over(stream: Box<dyn Stream>, buffer: usize) -> Self {
+        Self {
             stream,
             buffer: vec![0; buffer],
             at: 0,
             end: 0,
             received: 0,
-        })
+        }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes)?)
+        self.stream.write_all(bytes)?;
+        Ok(self.stream.flush()?)
     }
 
-    /// A second handle, to write from another thread.
+    /// A second handle of a plain connection, to write from another thread.
     pub(crate) fn writer(&self) -> Result<TcpStream> {
-        Ok(self.stream.try_clone()?)
+        Ok(self.stream.second()?)
     }
 
     pub(crate) fn received(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::peers;
+use crate::peers::process;
 use crate::wire::Result;
 
 /// Time on a processor per thread, from `schedstat`, whose unit is not the clock tick.
@@ -16,7 +16,7 @@ impl Cpu {
     /// Of a process and its descendants.
     pub(crate) fn read(root: u32) -> Result<Self> {
         let mut threads = BTreeMap::new();
-        for pid in peers::descendants(root)? {
+        for pid in process::descendants(root)? {
             // Processes and threads that have just ended count nothing.
             let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
                 continue;

@@ -11,8 +11,8 @@ use super::link::Traffic;
 use super::result::{Cell, Change, Wall, millis};
 use super::strategy::Strategy;
 use super::visit::{Known, Seen, Visit};
-use crate::bench::median;
 use crate::delay::Delay;
+use crate::stats::median;
 use crate::wire::Result;
 
 /// How long and how often.

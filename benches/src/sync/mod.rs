@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use testkit::Dovecot;
 
 use self::grid::{Grid, Plan};
 use self::imap::Account;
@@ -30,8 +29,7 @@ use self::measure::Timing;
 use self::result::{Measured, Report};
 pub(crate) use self::table::number;
 use self::target::Target;
-use crate::clients::PASSWORD;
-use crate::peers::{self, Gatepost, READER};
+use crate::peers::{self, Kind, PASSWORD, READER};
 use crate::wire::Result;
 
 /// What one visit costs: octets, round trips, processor time of the server, time near and far.
@@ -112,17 +110,17 @@ pub(crate) fn run(args: &SyncCost) -> Result<()> {
         measure(args, &mut report, &target, &plan)?;
     } else {
         let beside = std::env::current_exe()?.with_file_name("gatepost");
-        let gatepost = Gatepost::start(args.binary.as_ref().unwrap_or(&beside))?;
-        measure(args, &mut report, &Target::of(&gatepost, account()), &plan)?;
+        let gatepost = peers::gatepost(args.binary.as_ref().unwrap_or(&beside))?;
+        measure(args, &mut report, &Target::of(&*gatepost, account()), &plan)?;
         drop(gatepost);
         let dovecot = match args.against {
             Some(Against::Dovecot) => true,
             Some(Against::None) => false,
-            None => Dovecot::installed(),
+            None => Kind::Dovecot.installed(),
         };
         if dovecot {
-            let dovecot = peers::dovecot()?;
-            measure(args, &mut report, &Target::of(&dovecot, account()), &plan)?;
+            let dovecot = Kind::Dovecot.start()?;
+            measure(args, &mut report, &Target::of(&*dovecot, account()), &plan)?;
         }
     }
     show(args, &report)

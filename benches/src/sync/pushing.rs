@@ -12,8 +12,8 @@ use super::result::{Cell, Change, Wall, millis};
 use super::strategy::Strategy;
 use super::target::Flagger;
 use super::visit::{Known, Visit};
-use crate::bench::median;
 use crate::delay::Delay;
+use crate::stats::median;
 use crate::wire::Result;
 
 /// Deliveries that are really waited for; more changes are a multiple of these.

@@ -37,7 +37,7 @@ impl Target {
             imap: Some(peer.imap()),
             pop3: Some(peer.pop3()),
             lmtp: Some(peer.lmtp()),
-            root: Some(peer.root()),
+            root: peer.root(),
             account,
             may_write: true,
         }

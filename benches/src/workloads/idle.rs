@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use crate::bench::{Bench, median};
-use crate::clients::{Imap, Lmtp};
+use crate::bench::Bench;
+use crate::clients::{Door, Imap, Lmtp};
 use crate::peers::READER;
+use crate::stats::median;
 use crate::wire::{Result, SMALL};
 
 const MEBI: f64 = 1024.0 * 1024.0;
@@ -25,14 +26,12 @@ pub(super) fn memory_after(bench: &mut Bench<'_>) -> Result<()> {
 pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
     let count = bench.plan.idle;
     // The mailbox is open and everything that is shared is there before the counting starts.
-    let mut first = Imap::select(bench.peer.imap(), READER, SMALL)?;
-    first.idle()?;
+    let door = bench.imap_door();
+    let _first = idling(&door)?;
     let before = bench.memory()?;
     let mut waiting = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut imap = Imap::select(bench.peer.imap(), READER, SMALL)?;
-        imap.idle()?;
-        waiting.push(imap);
+        waiting.push(idling(&door)?);
     }
     let after = bench.memory()?;
     let each = after.saturating_sub(before) as f64 / count as f64;
@@ -53,5 +52,28 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
         times.push(from.elapsed().as_secs_f64());
     }
     bench.report("idle-exists", median(&mut times) * 1e3);
+    Ok(())
+}
+
+fn idling(door: &Door) -> Result<Imap> {
+    let mut imap = Imap::login(door, SMALL)?;
+    imap.run("SELECT INBOX")?;
+    imap.idle()?;
+    Ok(imap)
+}
+
+/// The same cost with TLS.
+pub(super) fn idle_tls(bench: &mut Bench<'_>) -> Result<()> {
+    let count = bench.plan.idle.min(200);
+    let door = bench.peer.tls_imap()?;
+    let _first = idling(&door)?;
+    let before = bench.memory()?;
+    let waiting = (0..count)
+        .map(|_| idling(&door))
+        .collect::<Result<Vec<_>>>()?;
+    let after = bench.memory()?;
+    drop(waiting);
+    let each = after.saturating_sub(before) as f64 / count as f64;
+    bench.report("idle-memory-tls", each / 1024.0);
     Ok(())
 }

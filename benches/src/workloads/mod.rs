@@ -1,125 +1,92 @@
 //! The workloads, in the order they run: deliveries first, then reading, then changing.
 
 mod change;
-mod deliver;
+pub(crate) mod deliver;
 mod fetch;
 mod idle;
+mod many;
 mod pop3;
 mod session;
+mod tls;
 
 use crate::bench::Bench;
+use crate::peers::Need::{self, Imap, Lmtp, Pop3, Process, Receivers, Tls, Write};
 use crate::wire::Result;
 
 /// One function that measures one or more rows.
 pub(crate) struct Workload {
     /// Rows of [`crate::rows::ROWS`].
     pub(crate) names: &'static [&'static str],
+    /// Without one of these it does not run.
+    pub(crate) needs: &'static [Need],
     pub(crate) run: fn(&mut Bench<'_>) -> Result<()>,
+}
+
+const fn work(
+    names: &'static [&'static str],
+    needs: &'static [Need],
+    run: fn(&mut Bench<'_>) -> Result<()>,
+) -> Workload {
+    Workload { names, needs, run }
 }
 
 /// The order matters: `append` fills the mailbox that all later ones read, and `fetch-cold` must
 /// come before anything else has fetched.
 pub(crate) const ALL: &[Workload] = &[
-    Workload {
-        names: &["memory-start"],
-        run: idle::memory_start,
-    },
-    Workload {
-        names: &["append"],
-        run: deliver::append,
-    },
-    Workload {
-        names: &["lmtp-1"],
-        run: deliver::lmtp_one,
-    },
-    Workload {
-        names: &["lmtp-16"],
-        run: deliver::lmtp_many,
-    },
-    Workload {
-        names: &["fetch-cold"],
-        run: fetch::cold,
-    },
-    Workload {
-        names: &["fetch-warm"],
-        run: fetch::warm,
-    },
-    Workload {
-        names: &["fetch-fields"],
-        run: fetch::fields,
-    },
-    Workload {
-        names: &["fetch-flags"],
-        run: fetch::flags,
-    },
-    Workload {
-        names: &["fetch-body-all"],
-        run: fetch::body_all,
-    },
-    Workload {
-        names: &["fetch-body-one"],
-        run: fetch::body_one,
-    },
-    Workload {
-        names: &["login"],
-        run: session::login,
-    },
-    Workload {
-        names: &["select"],
-        run: session::select,
-    },
-    Workload {
-        names: &["store-one"],
-        run: change::store_one,
-    },
-    Workload {
-        names: &["store-all"],
-        run: change::store_all,
-    },
-    Workload {
-        names: &["search-subject"],
-        run: fetch::search_subject,
-    },
-    Workload {
-        names: &["search-body"],
-        run: fetch::search_body,
-    },
-    Workload {
-        names: &["search-text"],
-        run: fetch::search_text,
-    },
-    Workload {
-        names: &["qresync"],
-        run: session::qresync,
-    },
-    Workload {
-        names: &["copy", "move", "expunge"],
-        run: change::copy_move_expunge,
-    },
-    Workload {
-        names: &["pop3-poll"],
-        run: pop3::poll,
-    },
-    Workload {
-        names: &["pop3-uidl-list"],
-        run: pop3::uidl_list,
-    },
-    Workload {
-        names: &["pop3-retr-pipelined"],
-        run: pop3::retr_pipelined,
-    },
-    Workload {
-        names: &["pop3-retr-lockstep"],
-        run: pop3::retr_lockstep,
-    },
-    Workload {
-        names: &["idle-memory", "idle-exists"],
-        run: idle::idle,
-    },
-    Workload {
-        names: &["memory-after"],
-        run: idle::memory_after,
-    },
+    work(&["memory-start"], &[Process], idle::memory_start),
+    work(&["append"], &[Imap, Write], deliver::append),
+    work(&["lmtp-1"], &[Lmtp], deliver::lmtp_one),
+    work(
+        &["lmtp-4", "lmtp-16", "lmtp-64"],
+        &[Lmtp, Receivers],
+        deliver::lmtp_many,
+    ),
+    work(&["fetch-cold"], &[Imap, Process], fetch::cold),
+    work(
+        &["fetch-cold-cache", "fetch-body-cold-cache"],
+        &[Imap, Process],
+        fetch::cold_cache,
+    ),
+    work(&["fetch-warm"], &[Imap], fetch::warm),
+    work(&["fetch-fields"], &[Imap], fetch::fields),
+    work(&["fetch-flags"], &[Imap], fetch::flags),
+    work(&many::FLAGS, &[Imap], many::flags),
+    work(&["fetch-body-all"], &[Imap], fetch::body_all),
+    work(&["fetch-body-all-tls"], &[Imap, Tls], tls::body_all),
+    work(&["fetch-body-one"], &[Imap], fetch::body_one),
+    work(&["login"], &[Imap], session::login),
+    work(&many::LOGIN, &[Imap], many::login),
+    work(&["login-tls"], &[Imap, Tls], tls::login),
+    work(&["select"], &[Imap], session::select),
+    work(&many::SELECT, &[Imap], many::select),
+    work(&["store-one"], &[Imap, Write], change::store_one),
+    work(&["store-all"], &[Imap, Write], change::store_all),
+    work(&["search-subject"], &[Imap], fetch::search_subject),
+    work(&["search-body"], &[Imap], fetch::search_body),
+    work(&["search-text"], &[Imap], fetch::search_text),
+    work(&["qresync"], &[Imap, Write], session::qresync),
+    work(
+        &["copy", "move", "expunge"],
+        &[Imap, Write],
+        change::copy_move_expunge,
+    ),
+    work(&["pop3-poll"], &[Pop3], pop3::poll),
+    work(&many::POLL, &[Pop3, Receivers], many::poll),
+    work(&["pop3-poll-tls"], &[Pop3, Tls], tls::poll),
+    work(&["pop3-uidl-list"], &[Pop3], pop3::uidl_list),
+    work(
+        &["pop3-retr-pipelined"],
+        &[Pop3, Write],
+        pop3::retr_pipelined,
+    ),
+    work(&["pop3-retr-lockstep"], &[Pop3, Write], pop3::retr_lockstep),
+    work(
+        &["idle-memory", "idle-exists"],
+        &[Imap, Lmtp, Process],
+        idle::idle,
+    ),
+    work(&["idle-memory-tls"], &[Imap, Tls, Process], idle::idle_tls),
+    work(&["memory-after"], &[Process], idle::memory_after),
 ];
 
 #[cfg(test)]

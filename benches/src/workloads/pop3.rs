@@ -5,31 +5,27 @@ use std::io::Write as _;
 use std::thread;
 
 use crate::bench::Bench;
-use crate::clients::Pop3;
-use crate::peers::READER;
-use crate::wire::{BULK, Result, SMALL};
+use crate::clients::{Door, Pop3};
+use crate::wire::{Result, SMALL};
 
 /// Operations per timed run.
 const BATCH: usize = 20;
 
 /// What a client does every few minutes: log in, ask how much there is, leave.
 pub(super) fn poll(bench: &mut Bench<'_>) -> Result<()> {
-    let address = bench.peer.pop3();
-    let seconds = bench.seconds(|| {
-        for _ in 0..BATCH {
-            let mut pop3 = Pop3::login(address, READER, SMALL)?;
-            pop3.run("STAT")?;
-            pop3.run("QUIT")?;
-        }
-        Ok(())
-    })?;
-    bench.report("pop3-poll", BATCH as f64 / seconds);
-    Ok(())
+    let door = bench.pop3_door();
+    bench.rate("pop3-poll", BATCH, |_| poll_once(&door))
+}
+
+pub(super) fn poll_once(door: &Door) -> Result<()> {
+    let mut pop3 = Pop3::login(door, SMALL)?;
+    pop3.run("STAT")?;
+    pop3.run("QUIT")
 }
 
 pub(super) fn uidl_list(bench: &mut Bench<'_>) -> Result<()> {
-    let mut pop3 = Pop3::login(bench.peer.pop3(), READER, BULK)?;
-    let seconds = bench.seconds(|| {
+    let (mut pop3, _) = bench.maildrop()?;
+    let seconds = bench.seconds("pop3-uidl-list", || {
         pop3.run_multiline("UIDL")?;
         pop3.run_multiline("LIST")
     })?;
@@ -40,13 +36,14 @@ pub(super) fn uidl_list(bench: &mut Bench<'_>) -> Result<()> {
 
 /// All commands are sent without waiting for an answer (RFC 2449 6.6).
 pub(super) fn retr_pipelined(bench: &mut Bench<'_>) -> Result<()> {
-    let mut pop3 = Pop3::login(bench.peer.pop3(), READER, BULK)?;
-    let count = bench.count();
+    let (mut pop3, count) = bench.maildrop()?;
     let mut commands = String::new();
     for number in 1..=count {
         let _ = write!(commands, "RETR {number}\r\n");
     }
-    let seconds = bench.seconds(|| {
+    let mut octets = 0;
+    let seconds = bench.seconds("pop3-retr-pipelined", || {
+        let before = pop3.wire.received();
         let mut writer = pop3.wire.writer()?;
         thread::scope(|scope| {
             let writing = scope.spawn(|| writer.write_all(commands.as_bytes()));
@@ -54,6 +51,7 @@ pub(super) fn retr_pipelined(bench: &mut Bench<'_>) -> Result<()> {
                 pop3.status("RETR")?;
                 pop3.wire.skip_multiline()?;
             }
+            octets = pop3.wire.received() - before;
             match writing.join() {
                 Ok(written) => Ok(written?),
                 Err(_) => Err("the writing thread panicked".into()),
@@ -62,16 +60,14 @@ pub(super) fn retr_pipelined(bench: &mut Bench<'_>) -> Result<()> {
     })?;
     pop3.run("QUIT")?;
     bench.report("pop3-retr-pipelined", count as f64 / seconds);
+    bench.report_answer("pop3-retr-pipelined", octets as f64 / count as f64);
     Ok(())
 }
 
 pub(super) fn retr_lockstep(bench: &mut Bench<'_>) -> Result<()> {
-    let mut pop3 = Pop3::login(bench.peer.pop3(), READER, BULK)?;
-    let count = bench.count();
-    let seconds = bench.seconds(|| {
-        (1..=count).try_for_each(|number| pop3.run_multiline(&format!("RETR {number}")))
+    let (mut pop3, count) = bench.maildrop()?;
+    bench.rate("pop3-retr-lockstep", count, |index| {
+        pop3.run_multiline(&format!("RETR {}", index + 1))
     })?;
-    pop3.run("QUIT")?;
-    bench.report("pop3-retr-lockstep", count as f64 / seconds);
-    Ok(())
+    pop3.run("QUIT")
 }

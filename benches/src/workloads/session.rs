@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::bench::{Bench, expect, median};
-use crate::clients::{Imap, code};
-use crate::peers::READER;
+use crate::bench::{Bench, expect};
+use crate::clients::{Door, Imap, code};
+use crate::stats::median;
 use crate::wire::{BULK, Result, SMALL};
 
 /// Operations per timed run: enough that reading the clock costs nothing.
@@ -12,39 +12,31 @@ const BATCH: usize = 50;
 
 /// One client that connects, logs in and out, again and again.
 pub(super) fn login(bench: &mut Bench<'_>) -> Result<()> {
-    let address = bench.peer.imap();
-    let seconds = bench.seconds(|| {
-        for _ in 0..BATCH {
-            Imap::login(address, READER, SMALL)?.run("LOGOUT")?;
-        }
-        Ok(())
-    })?;
-    bench.report("login", BATCH as f64 / seconds);
+    let door = bench.imap_door();
+    bench.rate("login", BATCH, |_| login_once(&door))
+}
+
+pub(super) fn login_once(door: &Door) -> Result<()> {
+    Imap::login(door, SMALL)?.run("LOGOUT")?;
     Ok(())
 }
 
 pub(super) fn select(bench: &mut Bench<'_>) -> Result<()> {
     let mut imap = bench.reader()?;
-    let seconds = bench.seconds(|| {
-        for _ in 0..BATCH {
-            imap.run("SELECT INBOX")?;
-        }
-        Ok(())
-    })?;
-    bench.report("select", BATCH as f64 / seconds);
-    Ok(())
+    let open = bench.open();
+    bench.rate("select", BATCH, |_| imap.run(&open).map(drop))
 }
 
 /// SELECT with QRESYNC from before 100 flag changes spread over the mailbox.
 pub(super) fn qresync(bench: &mut Bench<'_>) -> Result<()> {
-    let mut away = Imap::login(bench.peer.imap(), READER, BULK)?;
+    let mut away = Imap::login(&bench.imap_door(), BULK)?;
     away.run("ENABLE QRESYNC")?;
-    let opened = away.run_noting("SELECT INBOX", "[")?.noted;
+    let opened = away.run_noting(&bench.open(), "[")?.noted;
     let validity = code(&opened, "UIDVALIDITY")?;
     let known = code(&opened, "HIGHESTMODSEQ")?;
     away.run("UNSELECT")?;
 
-    let count = bench.count();
+    let count = bench.count;
     let changed = 100.min(count);
     let numbers: Vec<String> = (0..changed)
         .map(|index| (1 + index * count / changed).to_string())
@@ -55,7 +47,7 @@ pub(super) fn qresync(bench: &mut Bench<'_>) -> Result<()> {
         numbers.join(",")
     ))?;
 
-    let command = format!("SELECT INBOX (QRESYNC ({validity} {known}))");
+    let command = format!("{} (QRESYNC ({validity} {known}))", bench.open());
     let mut times = Vec::new();
     let from = Instant::now();
     while times.len() < 10 || (from.elapsed() < bench.plan.least && times.len() < 2_000) {
@@ -66,5 +58,6 @@ pub(super) fn qresync(bench: &mut Bench<'_>) -> Result<()> {
         away.run("UNSELECT")?;
     }
     bench.report("qresync", median(&mut times) * 1e3);
+    bench.report_latency("qresync", &mut times);
     Ok(())
 }

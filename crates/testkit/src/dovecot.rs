@@ -4,22 +4,26 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::certificate;
+
 const PROGRAM: &str = "/usr/sbin/dovecot";
+/// What a configuration calls the ports.
+const PORTS: [&str; 5] = ["@IMAP@", "@POP3@", "@LMTP@", "@IMAPS@", "@POP3S@"];
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running Dovecot with a directory of its own. Dropping it stops the process and removes all.
 pub struct Dovecot {
     dir: TempDir,
-    /// IMAP, POP3, LMTP.
-    ports: [u16; 3],
+    /// In the order of [`PORTS`].
+    ports: [u16; 5],
     child: Option<Child>,
 }
 
@@ -42,8 +46,9 @@ impl Dovecot {
         format!("dovecot {}", number.trim())
     }
 
-    /// Starts it with a configuration in which `@DIR@`, `@IMAP@`, `@POP3@` and `@LMTP@` are filled
-    /// in, and these users and passwords; it listens then.
+    /// Starts it with a configuration in which `@DIR@`, `@IMAP@`, `@POP3@`, `@LMTP@`, `@IMAPS@` and
+    /// `@POP3S@` are filled in, and these users and passwords; it listens then. A self-signed
+    /// certificate is in `@DIR@/cert.pem`, its key in `@DIR@/key.pem`.
     ///
     /// # Errors
     /// When it does not start, with its log.
@@ -52,15 +57,16 @@ impl Dovecot {
             .prefix("gatepost-dovecot-")
             .tempdir()?;
         let path = dir.path();
-        let mut ports = [0; 3];
-        for port in &mut ports {
-            *port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut config = config.replace("@DIR@", &path.display().to_string());
+        let mut ports = [0; PORTS.len()];
+        for (port, name) in ports.iter_mut().zip(PORTS) {
+            // One that the configuration does not use stays 0.
+            if config.contains(name) {
+                *port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+                config = config.replace(name, &port.to_string());
+            }
         }
-        let config = config
-            .replace("@DIR@", &path.display().to_string())
-            .replace("@IMAP@", &ports[0].to_string())
-            .replace("@POP3@", &ports[1].to_string())
-            .replace("@LMTP@", &ports[2].to_string());
+        certificate::write(path)?;
         fs::write(path.join("dovecot.conf"), config)?;
         let line = |(name, password): &(String, String)| format!("{name}:{password}\n");
         fs::write(
@@ -92,7 +98,7 @@ impl Dovecot {
             .spawn()?;
         self.child = Some(child);
         let until = Instant::now() + PATIENCE;
-        for port in self.ports {
+        for port in self.ports.into_iter().filter(|port| *port > 0) {
             while TcpStream::connect(("127.0.0.1", port)).is_err() {
                 if Instant::now() > until {
                     let log = fs::read_to_string(self.dir.path().join("dovecot.log"));
@@ -144,6 +150,24 @@ impl Dovecot {
     #[must_use]
     pub fn lmtp(&self) -> SocketAddr {
         self.address(2)
+    }
+
+    /// Where IMAP over TLS is spoken.
+    #[must_use]
+    pub fn imaps(&self) -> SocketAddr {
+        self.address(3)
+    }
+
+    /// Where POP3 over TLS is spoken.
+    #[must_use]
+    pub fn pop3s(&self) -> SocketAddr {
+        self.address(4)
+    }
+
+    /// A path in its directory: `mail`, `cert.pem`, `dovecot.log`.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn address(&self, index: usize) -> SocketAddr {

@@ -16,6 +16,7 @@
 //! Development only: nothing that ships depends on this crate.
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod corpus;
 pub mod dialogue;
 pub mod disk;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::programs;
+use crate::{certificate, programs};
 
 /// How long a start (recovery included) and a clean stop may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -321,7 +321,7 @@ impl Server {
             let _ = writeln!(users, "{name}:{{PLAIN}}{password}::::::");
         }
         let (tls, imap_tls, pop3_tls) = if self.settings.tls {
-            self.write_certificate();
+            certificate::write(self.dir.path()).expect("files in the temp directory");
             (
                 "[tls]\ncertificate = \"cert.pem\"\nprivate_key = \"key.pem\"\n",
                 "listen_tls = [\"127.0.0.1:0\"]\n",
@@ -353,14 +353,6 @@ impl Server {
         );
         std::fs::write(self.file("users"), users).expect("a file in the temp directory");
         std::fs::write(self.config(), config).expect("a file in the temp directory");
-    }
-
-    fn write_certificate(&self) {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).expect("a self-signed certificate");
-        std::fs::write(self.file("cert.pem"), made.cert.pem()).expect("a temp file");
-        std::fs::write(self.file("key.pem"), made.signing_key.serialize_pem())
-            .expect("a temp file");
     }
 
     /// Reads standard output until each listener has said where it listens.
