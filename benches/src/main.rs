@@ -5,7 +5,9 @@
 
 mod bench;
 mod clients;
+mod delay;
 mod growth;
+mod html;
 mod limits;
 mod mixed;
 mod peers;
@@ -13,6 +15,7 @@ mod report;
 mod rows;
 mod run;
 mod stats;
+mod sync;
 mod tls;
 mod wire;
 mod workloads;
@@ -41,6 +44,7 @@ enum Command {
     Mixed(mixed::Args),
     /// How cost grows with the number of messages in the mailbox.
     Growth(growth::Args),
+    SyncCost(Box<sync::SyncCost>),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Some(Command::Rows(args)) => run::run(&args),
         Some(Command::Mixed(args)) => mixed::run(&args),
         Some(Command::Growth(args)) => growth::run(&args),
+        Some(Command::SyncCost(args)) => sync::run(&args).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 mod cyrus;
 mod dovecot;
 mod gatepost;
-mod process;
+pub(crate) mod process;
 mod remote;
 
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub(crate) const READER: &str = "bench";
 /// Deliveries go to so many others; their password is the same.
 const RECEIVERS: usize = 64;
 /// Stored as it is, so that no server pays for a hash.
-const PASSWORD: &str = "pass";
+pub(crate) const PASSWORD: &str = "pass";
 
 /// What a workload needs of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

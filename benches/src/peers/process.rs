@@ -9,8 +9,8 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::wire::Result;
 
-/// Proportional set size of a process and all its descendants, in bytes.
-pub(crate) fn memory(root: u32) -> Result<u64> {
+/// A process and all that descend from it.
+pub(crate) fn descendants(root: u32) -> Result<BTreeSet<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry
@@ -37,8 +37,13 @@ pub(crate) fn memory(root: u32) -> Result<u64> {
             open.extend(children.get(&pid).into_iter().flatten());
         }
     }
+    Ok(all)
+}
+
+/// Proportional set size of a process and all its descendants, in bytes.
+pub(crate) fn memory(root: u32) -> Result<u64> {
     let mut sum = 0;
-    for pid in all {
+    for pid in descendants(root)? {
         // A process that has just ended counts nothing.
         let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
         let rollup = fs::read_to_string(path).unwrap_or_default();
