@@ -1,8 +1,8 @@
 //! Everything at once at a fixed rate: mail that comes in, clients in IDLE that hear of it, POP3
 //! pollers, and webmail that caches nothing.
 //!
-//! The loop is open: each operation has a time at which it is due, whether the server has kept up or
-//! not, and its latency counts from then. A server that stalls for a second is seen to have kept
+//! The loop is open: each operation has a time at which it is due, whether the server has kept up
+//! or not, and its latency counts from then. A server that stalls for a second is seen to have kept
 //! everybody waiting who came in that second (no "coordinated omission").
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
