@@ -114,6 +114,14 @@ impl Imap {
         Ok(())
     }
 
+    /// Logged in, in IDLE on INBOX.
+    pub(crate) fn idling(door: &Door) -> Result<Self> {
+        let mut imap = Self::login(door, crate::wire::SMALL)?;
+        imap.run("SELECT INBOX")?;
+        imap.idle()?;
+        Ok(imap)
+    }
+
     pub(crate) fn idle(&mut self) -> Result<()> {
         self.wire.send(b"a IDLE\r\n")?;
         loop {

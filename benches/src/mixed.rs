@@ -203,7 +203,7 @@ fn measure(
     let queue = schedule(&rates, length);
     let last_due = queue.back().map_or(Duration::ZERO, |due| due.at);
     let idle = (0..args.idle)
-        .map(|index| idling(&peer.door(peer.imap()).of(users[index % WATCHED].clone())))
+        .map(|index| Imap::idling(&peer.door(peer.imap()).of(users[index % WATCHED].clone())))
         .collect::<Result<Vec<_>>>()?;
     let expected: Vec<Vec<Duration>> = (0..WATCHED)
         .map(|account| {
@@ -354,13 +354,6 @@ fn page(load: &Load<'_>, number: usize) -> Result<()> {
     imap.run(&format!("FETCH {exists} BODY.PEEK[]"))?;
     imap.run("LOGOUT")?;
     Ok(())
-}
-
-fn idling(door: &Door) -> Result<Imap> {
-    let mut imap = Imap::login(door, SMALL)?;
-    imap.run("SELECT INBOX")?;
-    imap.idle()?;
-    Ok(imap)
 }
 
 /// Notes when each delivery to this account is announced. Those that overtake each other are taken

@@ -162,26 +162,10 @@ impl Sender {
     /// Acknowledged when it returns.
     pub(crate) fn deliver(&mut self, message: &[u8]) -> Result<()> {
         match self {
-            Self::Lmtp(lmtp, user) => lmtp.deliver(user, &stuffed(message)),
+            Self::Lmtp(lmtp, user) => lmtp.deliver(user, &testkit::dot_stuffed(message)),
             Self::Imap(imap) => append(imap, &[&message.to_vec()], false),
         }
     }
-}
-
-/// As DATA carries it.
-fn stuffed(message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 64);
-    for line in message.split_inclusive(|octet| *octet == b'\n') {
-        if line.starts_with(b".") {
-            out.push(b'.');
-        }
-        out.extend_from_slice(line);
-    }
-    if !out.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b".\r\n");
-    out
 }
 
 /// Someone else who changes flags.

@@ -95,13 +95,6 @@ fn stuffed(bench: &Bench<'_>, row: &str, count: usize) -> Vec<Vec<u8>> {
 
 /// Dot-stuffed (RFC 5321 4.5.2) and ended, with a field of its own before the others.
 pub(crate) fn stuff(mark: &str, message: &[u8]) -> Vec<u8> {
-    let mut out = format!("X-Delivery: {mark}\r\n").into_bytes();
-    for line in message.split_inclusive(|byte| *byte == b'\n') {
-        if line.starts_with(b".") {
-            out.push(b'.');
-        }
-        out.extend_from_slice(line);
-    }
-    out.extend_from_slice(b".\r\n");
-    out
+    let field = format!("X-Delivery: {mark}\r\n");
+    testkit::dot_stuffed(&[field.as_bytes(), message].concat())
 }

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use crate::bench::Bench;
-use crate::clients::{Door, Imap, Lmtp};
+use crate::clients::{Imap, Lmtp};
 use crate::peers::READER;
 use crate::stats::median;
-use crate::wire::{Result, SMALL};
+use crate::wire::Result;
 
 const MEBI: f64 = 1024.0 * 1024.0;
 
@@ -27,11 +27,11 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
     let count = bench.plan.idle;
     // The mailbox is open and everything that is shared is there before the counting starts.
     let door = bench.imap_door();
-    let _first = idling(&door)?;
+    let _first = Imap::idling(&door)?;
     let before = bench.memory()?;
     let mut waiting = Vec::with_capacity(count);
     for _ in 0..count {
-        waiting.push(idling(&door)?);
+        waiting.push(Imap::idling(&door)?);
     }
     let after = bench.memory()?;
     let each = after.saturating_sub(before) as f64 / count as f64;
@@ -55,21 +55,14 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-fn idling(door: &Door) -> Result<Imap> {
-    let mut imap = Imap::login(door, SMALL)?;
-    imap.run("SELECT INBOX")?;
-    imap.idle()?;
-    Ok(imap)
-}
-
 /// The same cost with TLS.
 pub(super) fn idle_tls(bench: &mut Bench<'_>) -> Result<()> {
     let count = bench.plan.idle.min(200);
     let door = bench.peer.tls_imap()?;
-    let _first = idling(&door)?;
+    let _first = Imap::idling(&door)?;
     let before = bench.memory()?;
     let waiting = (0..count)
-        .map(|_| idling(&door))
+        .map(|_| Imap::idling(&door))
         .collect::<Result<Vec<_>>>()?;
     let after = bench.memory()?;
     drop(waiting);

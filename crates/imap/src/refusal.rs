@@ -131,6 +131,13 @@ fn text_of(error: &MailError) -> &str {
 }
 
 impl Refusal {
+    /// Messages on their way take all the memory there may be.
+    // RFC 5530 3: UNAVAILABLE, what passes by itself.
+    pub(crate) const NO_ROOM: Self = Self::no(
+        Code::Word("UNAVAILABLE"),
+        "too much mail is on its way at once, try again later",
+    );
+
     /// BAD and a text.
     pub const fn bad(text: &'static str) -> Self {
         Self::Bad(Cow::Borrowed(text))

@@ -13,6 +13,9 @@ use types::{AccountId, EmailId};
 /// Longer subjects are not kept.
 const MAX_SUBJECT: usize = 1024;
 
+/// How seldom gists are made while there is no room.
+const SELDOM: usize = 8;
+
 /// The gist of an email.
 #[derive(Debug)]
 pub struct Gist {
@@ -107,13 +110,24 @@ impl Gists {
         }
     }
 
-    fn drop_any(&mut self) {
-        // Nothing depends on how good this chance is.
+    /// Whether gists are worth making. Without room, one time in [`SELDOM`]: a mailbox far larger
+    /// than the memory is not digested anew by every search, and what is searched now still
+    /// replaces what was searched once.
+    fn are_wanted(&mut self, max: usize) -> bool {
+        max > 0 && (self.memory < max - max / 16 || self.chance(SELDOM) == 0)
+    }
+
+    /// A number below `below`. Nothing depends on how good this chance is.
+    fn chance(&mut self, below: usize) -> usize {
         self.chance = self
             .chance
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(1);
-        let place = (self.chance >> 33) as usize % self.list.len();
+        (self.chance >> 33) as usize % below
+    }
+
+    fn drop_any(&mut self) {
+        let place = self.chance(self.list.len());
         let (key, gist) = self.list.swap_remove(place);
         self.memory -= gist.memory();
         self.places.remove(&key);
@@ -129,6 +143,12 @@ impl Account {
         let gists = self.mail().gists().read();
         let gists = gists.unwrap_or_else(PoisonError::into_inner);
         ids.iter().map(|&id| gists.get((self.id(), id))).collect()
+    }
+
+    /// Whether it is worth making gists of the next emails, as far as they are missing.
+    pub fn wants_gists(&self) -> bool {
+        let max = self.mail().options().search_cache_bytes;
+        lock(self.mail().gists()).are_wanted(max)
     }
 
     /// Keeps gists in memory, as far as there is room.
@@ -191,6 +211,25 @@ mod tests {
         assert!(found * 5 > looked, "{found} of {looked}");
         let memory: usize = gists.list.iter().map(|(_, gist)| gist.memory()).sum();
         assert_eq!(gists.memory, memory);
+    }
+
+    #[test]
+    fn without_room_gists_are_made_seldom_and_without_memory_never() {
+        let mut gists = Gists::default();
+        let wanted = |gists: &mut Gists, max| (0..800).filter(|_| gists.are_wanted(max)).count();
+        assert_eq!(wanted(&mut gists, 0), 0);
+        assert_eq!(wanted(&mut gists, 10_000), 800);
+        let mut n = 0;
+        while gists.memory <= 9_500 {
+            gists.put(
+                (AccountId(1), EmailId(n)),
+                gist("Subject: x\r\n\r\n"),
+                10_000,
+            );
+            n += 1;
+        }
+        let seldom = wanted(&mut gists, 10_000);
+        assert!((50..200).contains(&seldom), "{seldom}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod zlib;
 
 pub use dovecot::Dovecot;
 pub use imap::{ImapClient, Response};
+pub use lines::dot_stuffed;
 pub use lmtp::LmtpClient;
 pub use pop3::Pop3Client;
 pub use rustix::process::Signal;

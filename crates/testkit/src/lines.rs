@@ -87,7 +87,7 @@ impl Lines {
 }
 
 /// `bytes` as SMTP DATA, LMTP DATA and POP3 carry it: leading dots doubled, the final dot added.
-pub(crate) fn dot_stuffed(bytes: &[u8]) -> Vec<u8> {
+pub fn dot_stuffed(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 16);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         if line.starts_with(b".") {

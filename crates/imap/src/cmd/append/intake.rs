@@ -108,7 +108,7 @@ impl Intake {
             .grow_to(self.waiting_octets.saturating_add(octets))
         {
             true => Ok(()),
-            false => Err(NO_ROOM),
+            false => Err(Refusal::NO_ROOM),
         }
     }
 
@@ -208,12 +208,6 @@ pub(crate) const TOOBIG: Refusal = Refusal::no(
 );
 
 const TOO_MANY: Refusal = Refusal::no(Code::Word("LIMIT"), "too many messages at once");
-
-// RFC 5530 3: UNAVAILABLE, what passes by itself.
-const NO_ROOM: Refusal = Refusal::no(
-    Code::Word("UNAVAILABLE"),
-    "too much mail is on its way at once, try again later",
-);
 
 const UNAVAILABLE: Refusal = Refusal::no(
     Code::Word("UNAVAILABLE"),

@@ -1,7 +1,7 @@
 //! Loading what a batch of messages needs: email records together, bodies in large reads.
 
 use super::plan::{Item, Message, Needs, Plan};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::view::{MAX_PENDING, MsgSeq, Rows};
 use bytes::Bytes;
 use mail::{Account, Email, Mail, MailError, MailErrorKind, Row, View};
@@ -22,12 +22,6 @@ const FIRST_BODIES: u64 = 256 << 10;
 const SCARCE: u64 = 64 << 10;
 /// The smallest pieces a long message is sent in.
 const PIECE: u64 = 256 << 10;
-
-// RFC 5530 3: UNAVAILABLE, what passes by itself.
-const NO_ROOM: Refusal = Refusal::no(
-    Code::Word("UNAVAILABLE"),
-    "too much mail is on its way at once, try again later",
-);
 
 /// Bytes of a message's blob.
 #[derive(Debug)]
@@ -286,7 +280,7 @@ impl<'a> Loader<'a> {
             .map(|item| item.wants(email).len())
             .sum();
         if !share.grow_to(octets) {
-            return Err(NO_ROOM);
+            return Err(Refusal::NO_ROOM);
         }
         let piece = u32::try_from(budget.max(PIECE)).unwrap_or(u32::MAX);
         let ranges = self.ranges(email, at_once).await;

@@ -110,7 +110,7 @@ pub(crate) struct Scan {
     query: Arc<Query>,
     scoring: bool,
     cost: Cost,
-    /// Whether gists are looked at first, and those that are missing made.
+    /// Whether gists are looked at first, and those that are missing made while they are wanted.
     by_gist: bool,
     account: Account,
     rows: Rows,
@@ -173,7 +173,8 @@ impl Scan {
         let mut batch = Vec::new();
         loop {
             let judged = batch.len();
-            let scanned = scan(Arc::clone(&self.query), self.scoring, self.by_gist, batch);
+            let make_gists = self.by_gist && self.account.wants_gists();
+            let scanned = scan(Arc::clone(&self.query), self.scoring, make_gists, batch);
             let (scanned, next) = tokio::join!(scanned, self.next_batch());
             self.decided.add(judged);
             let scanned = scanned?;
@@ -243,11 +244,12 @@ impl Scan {
         let (first, second) = ids.split_at(ids.len() / 2);
         let (first, second) = tokio::join!(self.account.emails(first), self.account.emails(second));
         let emails = first?.into_iter().chain(second?);
+        let make_gists = self.by_gist && self.account.wants_gists();
         let mut gists = Vec::new();
         for ((seq, row, gist), email) in rows.into_iter().zip(emails) {
             // Without a record the message was expunged long ago, and the client will be told so.
             let Some(email) = email else { continue };
-            if self.by_gist && gist.is_none() {
+            if make_gists && gist.is_none() {
                 gists.extend(Gist::of(&email).map(|gist| (email.id, gist)));
             }
             let undecided = Undecided {
