@@ -3,8 +3,8 @@
 use crate::catalog::Sealed;
 use crate::files::{self, Patience, Which};
 use crate::format::{ALIGN, FILE_HEADER, Kind, MAX_REPLACES, RECORD_HEADER, RecordHeader};
+use crate::gentle;
 use crate::index::Slot;
-use crate::open::remove_pack;
 use crate::options::Step;
 use crate::released::{Dead, DeadSet, Location};
 use crate::rewrite::NewPack;
@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use storage::StorageError;
 use tokio::sync::oneshot;
 use types::BlobHash;
@@ -25,6 +26,8 @@ const SMALL_SHARE: u64 = 16;
 const MANY_SMALL: usize = 8;
 /// How often deliveries may bring dropped blobs back before the compaction gives up.
 const LATE_ROUNDS: usize = 8;
+/// How long readers of a replaced pack are waited for before it goes at once.
+const READERS: Duration = Duration::from_secs(5);
 
 /// What a collection did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -452,9 +455,6 @@ impl Shared {
 
     /// Nothing of the old packs is needed any more, once the new one's name is durable.
     fn finish_compaction(&self, new: Option<&Sealed>, old: &[Arc<Sealed>]) -> io::Result<()> {
-        for pack in old {
-            self.files.forget(pack.number);
-        }
         self.options.step(Step::CompactNamed)?;
         files::sync_dir(&self.dir)?;
         if let Some(new) = new
@@ -468,9 +468,26 @@ impl Shared {
         for pack in old {
             files::remove(&files::path(&self.dir, pack.number, Which::Index))?;
             self.options.step(Step::CompactHalfRemoved)?;
-            remove_pack(&self.dir, pack.number)?;
+            let path = files::path(&self.dir, pack.number, Which::Pack);
+            std::fs::rename(&path, files::temporary(&path))?;
         }
         files::sync_dir(&self.dir)?;
-        self.options.step(Step::CompactDone)
+        self.options.step(Step::CompactDone)?;
+        old.iter().try_for_each(|pack| self.give_back(pack.number))
+    }
+
+    /// Gives back the space of a pack whose name is gone; a crash leaves that to the next start.
+    fn give_back(&self, pack: u32) -> io::Result<()> {
+        let path = files::temporary(&files::path(&self.dir, pack, Which::Pack));
+        self.files.forget(pack);
+        let asked = Instant::now();
+        while self.files.is_read(pack) {
+            // Who reads it has what was there when they began.
+            if asked.elapsed() > READERS {
+                return files::remove(&path);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        gentle::remove(&path)
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Which of a pack's two files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -207,6 +207,19 @@ pub(crate) struct OpenFiles {
 struct Slots {
     files: HashMap<(u32, Which), (Arc<File>, u64)>,
     clock: u64,
+    /// Packs that are no longer held here but still read by somebody.
+    lent: Vec<(u32, Weak<File>)>,
+}
+
+impl Slots {
+    fn close(&mut self, key: (u32, Which)) {
+        self.lent.retain(|(_, file)| file.strong_count() > 0);
+        if let Some((file, _)) = self.files.remove(&key)
+            && Arc::strong_count(&file) > 1
+        {
+            self.lent.push((key.0, Arc::downgrade(&file)));
+        }
+    }
 }
 
 impl OpenFiles {
@@ -233,7 +246,7 @@ impl OpenFiles {
                 .min_by_key(|(_, (_, used))| *used)
                 .map(|(key, _)| *key);
             if let Some(oldest) = oldest {
-                slots.files.remove(&oldest);
+                slots.close(oldest);
             }
         }
         slots.files.insert((number, which), (file.clone(), now));
@@ -242,8 +255,15 @@ impl OpenFiles {
 
     pub(crate) fn forget(&self, number: u32) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.files.remove(&(number, Which::Pack));
-        slots.files.remove(&(number, Which::Index));
+        slots.close((number, Which::Pack));
+        slots.close((number, Which::Index));
+    }
+
+    /// Whether somebody still reads a pack that was [forgotten](Self::forget).
+    pub(crate) fn is_read(&self, number: u32) -> bool {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lent = slots.lent.iter();
+        lent.any(|(lent, file)| *lent == number && file.strong_count() > 0)
     }
 }
 
@@ -283,5 +303,24 @@ mod tests {
             files.slots.lock().expect("lock").files.len(),
             OPEN_FILES - 1
         );
+    }
+
+    #[test]
+    fn who_still_reads_a_forgotten_pack_is_known() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let files = OpenFiles::new(dir.path().into());
+        for number in 0..=OPEN_FILES as u32 {
+            replace(&path(dir.path(), number, Which::Pack), &[b"x"], false).expect("write");
+        }
+        let reader = files.open(0, Which::Pack).expect("open");
+        // Others push it out, and it is opened and forgotten once more.
+        for number in 1..=OPEN_FILES as u32 {
+            files.open(number, Which::Pack).expect("open");
+        }
+        drop(files.open(0, Which::Pack).expect("open"));
+        files.forget(0);
+        assert!(files.is_read(0) && !files.is_read(1));
+        drop(reader);
+        assert!(!files.is_read(0));
     }
 }

@@ -25,6 +25,7 @@ mod catalog;
 mod compact;
 mod files;
 mod format;
+mod gentle;
 mod hold;
 mod index;
 mod open;

@@ -3,6 +3,7 @@
 use crate::catalog::Sealed;
 use crate::files::{self, Patience, Which};
 use crate::format::{ALIGN, FILE_HEADER, FLAG_ZSTD, FileHeader, Kind, RECORD_HEADER, RecordHeader};
+use crate::gentle::Pace;
 use crate::index::{Map, Slot, Summary};
 use crate::released::Location;
 use crate::scan::{self, Found};
@@ -19,9 +20,9 @@ use types::BlobHash;
 /// Records smaller than this are not worth a zstd frame.
 const MIN_COMPRESS: u32 = 256;
 /// Bytes gathered before they are written to the new pack.
-const WRITE_BUFFER: usize = 1 << 20;
-/// Bytes after which the new pack is synced: deliveries would wait behind a sync of all of it.
-const SYNC_EVERY: u64 = 8 << 20;
+const WRITE_BUFFER: usize = 256 << 10;
+/// Bytes after which the new pack is synced: deliveries wait behind what the disk has not written.
+const SYNC_EVERY: u64 = 512 << 10;
 
 /// The pack a compaction writes.
 pub(crate) struct NewPack {
@@ -36,6 +37,7 @@ pub(crate) struct NewPack {
     /// Where records of the old packs are now.
     pub(crate) moved: HashMap<Location, Slot>,
     zstd: zstd::bulk::Compressor<'static>,
+    pace: Pace,
 }
 
 impl NewPack {
@@ -57,6 +59,7 @@ impl NewPack {
             damage: Vec::new(),
             moved: HashMap::new(),
             zstd: zstd::bulk::Compressor::new(shared.options.zstd_level)?,
+            pace: Pace::new(),
         })
     }
 
@@ -71,6 +74,7 @@ impl NewPack {
         let map = pack.map(&shared.dir, shared.store, &shared.files)?;
         let covered = pack.summary.covered;
         let end = scan::scan(&*file, FILE_HEADER..covered, shared.store, |found| {
+            self.pace.rest();
             let (offset, header, whole) = match found {
                 Found::Damage(range) => return self.copy_damage(&file, number, range, &map, drops),
                 Found::Record {

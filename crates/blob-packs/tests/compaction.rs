@@ -550,7 +550,9 @@ async fn with_too_little_room_a_compaction_gives_up_and_is_tried_again() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.context.contains("too little room"), "{error}");
     assert_eq!(files(dir.path(), "pack"), names);
-    assert!(files(dir.path(), "tmp").is_empty());
+    let is_pack = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(".pack.tmp");
+    // An index may just be being written.
+    assert!(!files(dir.path(), "tmp").iter().any(is_pack));
     // Deliveries go on.
     let more = put(&store, &noise(1000, 500)).await;
     // Room for one pack, not for all: they are rewritten one by one.
