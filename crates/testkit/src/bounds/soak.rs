@@ -10,13 +10,15 @@ use crate::corpus::{Chance, Corpus};
 use crate::{ImapClient, LmtpClient, PASSWORD, Pop3Client, Server, Settings};
 
 /// A server on whose calendar a day passes in a minute: what is removed today is forgotten, and its
-/// space given back, a few minutes later.
+/// space given back, a few minutes later. Its caches are full soon, so that what grows after that is
+/// not one of them.
 #[must_use]
 pub fn server(binary: impl AsRef<Path>) -> Server {
     let settings = Settings {
-        extra: "[storage]\nlog_segment_bytes = 1048576\nexport_bytes = 4194304\n\
+        extra: "[storage]\ncache_bytes = 8388608\nlog_segment_bytes = 1048576\nexport_bytes = 4194304\n\
                 checkpoint_bytes = 1048576\npack_bytes = 8388608\nsweep_seconds = 5\n\
-                [mail]\nundelete_days = 1\ngrace_hours = 1\nremember_expunged_days = 3\n\
+                [mail]\nview_cache_bytes = 4194304\nsearch_cache_bytes = 1048576\n\
+                undelete_days = 1\ngrace_hours = 1\nremember_expunged_days = 3\n\
                 history_days = 3\nhistory_entries = 1000\n"
             .to_owned(),
         ..Settings::default()
@@ -118,7 +120,7 @@ impl Soak {
         });
         soak.delivered = state.delivered.load(Ordering::Relaxed);
         soak.sessions = state.sessions.load(Ordering::Relaxed);
-        soak.idle[1] = settled(server, soak.idle[0].descriptors);
+        soak.idle[1] = settled(server, soak.idle[0].sockets);
         soak
     }
 }
@@ -133,11 +135,11 @@ impl Drop for Stop<'_> {
 }
 
 /// The server once its last connection is closed: it lingers a moment with each.
-fn settled(server: &Server, descriptors: usize) -> Usage {
+fn settled(server: &Server, sockets: usize) -> Usage {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let usage = Usage::of(server.pid());
-        if usage.descriptors <= descriptors || Instant::now() > until {
+        if usage.sockets <= sockets || Instant::now() > until {
             return usage;
         }
         thread::sleep(Duration::from_millis(50));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a process holds at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Usage {
     pub memory: u64,
     /// Open descriptors.
     pub descriptors: usize,
+    /// Those of them that are sockets: connections and listeners.
+    pub sockets: usize,
 }
 
 impl Usage {
@@ -25,9 +27,15 @@ impl Usage {
         let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
         let kib = pss.and_then(|pss| pss.trim().trim_end_matches(" kB").parse::<u64>().ok());
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process");
+        let targets = descriptors
+            .flatten()
+            .map(|entry| fs::read_link(entry.path()));
+        let targets: Vec<_> = targets.map(Result::unwrap_or_default).collect();
+        let is_socket = |target: &&PathBuf| target.to_string_lossy().starts_with("socket:");
         Self {
             memory: kib.expect("a figure in KiB") << 10,
-            descriptors: descriptors.count(),
+            descriptors: targets.len(),
+            sockets: targets.iter().filter(is_socket).count(),
         }
     }
 }
