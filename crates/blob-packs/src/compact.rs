@@ -465,15 +465,16 @@ impl Shared {
             tracing::warn!(pack = new.number, %error, "index could not be written");
         }
         self.options.step(Step::CompactIndexed)?;
-        for pack in old {
-            files::remove(&files::path(&self.dir, pack.number, Which::Index))?;
-            self.options.step(Step::CompactHalfRemoved)?;
-            let path = files::path(&self.dir, pack.number, Which::Pack);
+        let old: Vec<u32> = old.iter().map(|pack| pack.number).collect();
+        files::remove_all(&self.dir, &old, Which::Index)?;
+        self.options.step(Step::CompactHalfRemoved)?;
+        for pack in &old {
+            let path = files::path(&self.dir, *pack, Which::Pack);
             std::fs::rename(&path, files::temporary(&path))?;
         }
         files::sync_dir(&self.dir)?;
         self.options.step(Step::CompactDone)?;
-        old.iter().try_for_each(|pack| self.give_back(pack.number))
+        old.into_iter().try_for_each(|pack| self.give_back(pack))
     }
 
     /// Gives back the space of a pack whose name is gone; a crash leaves that to the next start.

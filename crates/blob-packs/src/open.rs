@@ -33,10 +33,10 @@ pub(crate) fn open(
             .map(|(number, _)| *number)
             .collect::<BTreeSet<u32>>()
     };
-    let (packs, indexes) = (names(Which::Pack), names(Which::Index));
+    let (packs, mut indexes) = (names(Which::Pack), names(Which::Index));
     let store = identity(dir, &packs)?;
     let headers = headers(dir, store, &packs)?;
-    let headers = finish_compactions(dir, headers)?;
+    let headers = finish_compactions(dir, headers, &mut indexes)?;
     let mut plan = plan(dir, store, &headers, &indexes)?;
     let total = plan.unread.iter().map(|pack| pack.length).sum();
     let mut done = 0;
@@ -250,9 +250,13 @@ fn headers(dir: &Path, store: StoreId, packs: &BTreeSet<u32>) -> Result<BTreeMap
     Ok(found)
 }
 
-/// Removes packs whose live records a compacted pack holds: that pack has its name, so it is
-/// complete.
-fn finish_compactions(dir: &Path, mut packs: BTreeMap<u32, Pack>) -> Result<BTreeMap<u32, Pack>> {
+/// Removes what is left of packs whose live records a compacted pack holds: that pack has its name,
+/// so it is complete.
+fn finish_compactions(
+    dir: &Path,
+    mut packs: BTreeMap<u32, Pack>,
+    indexes: &mut BTreeSet<u32>,
+) -> Result<BTreeMap<u32, Pack>> {
     let replaced: Vec<u32> = packs
         .values()
         .filter(|pack| pack.header.kind == Kind::Compacted)
@@ -262,18 +266,14 @@ fn finish_compactions(dir: &Path, mut packs: BTreeMap<u32, Pack>) -> Result<BTre
         // The process may have died between giving the name and making it durable.
         files::sync_dir(dir).map_err(|error| io_error("sync", dir, &error))?;
     }
-    for number in replaced {
-        if packs.remove(&number).is_some() {
-            remove_pack(dir, number).map_err(|error| io_error("clean", dir, &error))?;
-        }
+    let mut left = replaced;
+    left.retain(|number| packs.remove(number).is_some() | indexes.remove(number));
+    if !left.is_empty() {
+        files::remove_all(dir, &left, Which::Index)
+            .and_then(|()| files::remove_all(dir, &left, Which::Pack))
+            .map_err(|error| io_error("clean", dir, &error))?;
     }
     Ok(packs)
-}
-
-/// The index goes first: an index without a pack means that the pack was lost.
-pub(crate) fn remove_pack(dir: &Path, number: u32) -> io::Result<()> {
-    files::remove(&files::path(dir, number, Which::Index))?;
-    files::remove(&files::path(dir, number, Which::Pack))
 }
 
 /// One pack of the directory.

@@ -32,7 +32,7 @@ pub enum Step {
     CompactNamed,
     /// Its index is written; the packs it replaces are about to go.
     CompactIndexed,
-    /// The index of a replaced pack is gone, the pack itself not yet.
+    /// The indexes of the replaced packs are gone, the packs themselves not yet.
     CompactHalfRemoved,
     /// Everything is removed.
     CompactDone,
