@@ -184,6 +184,19 @@ impl Mail {
         Ok(())
     }
 
+    /// Whether the account is known to have been removed. That its name is not found is not enough:
+    /// it may be damage.
+    pub(crate) async fn was_removed(&self, id: AccountId) -> Result<bool, MailError> {
+        if self.account_name(id).await?.is_some() {
+            return Ok(false);
+        }
+        let note = match self.note_of(id).await? {
+            Some(hash) => self.sound_note(&hash).await?,
+            None => None,
+        };
+        Ok(note.is_some_and(|note| note.removed && note.info.id == id))
+    }
+
     async fn sound_note(&self, hash: &BlobHash) -> Result<Option<AccountNote>, MailError> {
         let Some(blob) = self.blobs().stat(hash).await? else {
             return Ok(None);

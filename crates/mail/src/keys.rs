@@ -217,6 +217,19 @@ pub(crate) fn everything() -> Scan {
     Scan::prefix(&b""[..], PAGE)
 }
 
+/// Everything of a partition but one key, which begins no other.
+pub(crate) fn around(key: &'static [u8]) -> [Scan; 2] {
+    let before = Scan {
+        end: Some(Bytes::from_static(key)),
+        ..everything()
+    };
+    let behind = Scan {
+        start: [key, &[0]].concat().into(),
+        ..everything()
+    };
+    [before, behind]
+}
+
 /// `a`: an annotation.
 pub(crate) fn annotation(mailbox: MailboxId, owner: u64, name: &str) -> Bytes {
     with_id(b'a', mailbox.0, &[&owner.to_be_bytes(), name.as_bytes()])

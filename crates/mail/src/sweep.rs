@@ -256,7 +256,7 @@ impl Mail {
                 return Ok(removed);
             };
             for id in page.into_iter().filter(|id| *id != AccountId::SYSTEM) {
-                if !self.finish_restore(id).await? {
+                if !self.finish_restore(id).await? || self.finish_removal(id).await? {
                     continue;
                 }
                 self.remove_due(id, crate::engine::now()).await?;
@@ -326,6 +326,10 @@ impl Mail {
             }
             self.meta().commit(id, batch).await?.durable().await?;
             self.release(hashes).await?;
+        }
+        // Last the mark of what is not finished: it says that the rest is to go.
+        for scan in keys::around(keys::UNFINISHED) {
+            self.delete_range(id, scan).await?;
         }
         self.delete_range(id, keys::everything()).await
     }

@@ -8,9 +8,9 @@ use common::{assert_sound, fresh, id_of, message, name, open, text, uid};
 use mail::{Account, Mail, MailError, MailErrorKind, Options};
 use std::sync::Arc;
 use storage::{
-    Call, ErrorKind, FaultBlobs, FaultMeta, Faults, MemoryBlobs, MemoryMeta, MetaStore, Scan,
+    Batch, Call, ErrorKind, FaultBlobs, FaultMeta, Faults, MemoryBlobs, MemoryMeta, MetaStore, Scan,
 };
-use types::UidSet;
+use types::{AccountId, UidSet};
 
 /// The clock when the backup was taken: an hour ago.
 fn taken() -> i64 {
@@ -85,6 +85,42 @@ async fn an_account_is_there_whole_or_not_at_all_wherever_the_store_fails() {
         }
     }
     assert_eq!(completed, 4);
+}
+
+/// More than one commit removes.
+#[tokio::test]
+async fn what_an_interrupted_restore_left_goes_however_often_that_is_interrupted() {
+    const LEFT: AccountId = AccountId(7);
+    for after in 1.. {
+        let faults = Faults::new();
+        let meta = Arc::new(FaultMeta::new(MemoryMeta::new(), faults.clone()));
+        let blobs = Arc::new(MemoryBlobs::new());
+        let mail = open(meta.clone(), blobs.clone(), Options::default()).await;
+        let mut batch = Batch::new();
+        // The mark, in the middle of everything else.
+        batch.put(&b"X"[..], &b""[..]);
+        for n in 0..3000u32 {
+            let kind = if n % 2 == 0 { b'H' } else { b'j' };
+            batch.put([&[kind][..], &n.to_be_bytes()].concat(), &b"left"[..]);
+        }
+        meta.commit(LEFT, batch)
+            .await
+            .unwrap()
+            .durable()
+            .await
+            .unwrap();
+        faults.fail_nth(Call::Commit, after, ErrorKind::Unavailable);
+        let swept = mail.sweep().await;
+        faults.heal();
+        let mail = open(meta.clone(), blobs, Options::default()).await;
+        mail.sweep().await.unwrap();
+        let left = meta.accounts(None, 10).await.unwrap();
+        assert!(!left.contains(&LEFT), "{after}");
+        if swept.is_ok() {
+            assert!(after > 4, "{after}");
+            return;
+        }
+    }
 }
 
 #[tokio::test]
