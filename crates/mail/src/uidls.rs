@@ -3,11 +3,12 @@
 //!
 //! A message's own unique id is a number it is born with ([`Row::uidl_text`]). One that was taken
 //! over stands in a row `U` + that number, and goes where the number goes: with a move, not with a
-//! copy. The rows stay until the account goes, so that a message that comes back has its id.
+//! copy. The rows stay until the account goes, so that a message that comes back has its id; where
+//! another message has taken it over meanwhile, it gets one of its own.
 
 use crate::account::AccountInner;
 use crate::snapshot::each;
-use crate::{Account, MailError, MailErrorKind, Row, Selected, keys};
+use crate::{Account, MailError, MailErrorKind, Row, Selected, View, keys};
 use bytes::BytesMut;
 use std::collections::{HashMap, HashSet};
 use storage::Batch;
@@ -55,7 +56,18 @@ impl UniqueIds {
         adopted.or_else(|| native(unique_id))
     }
 
-    fn of(&self, row: &Row) -> UniqueId {
+    /// Those of `wanted` messages that messages of a view have.
+    pub(crate) fn taken<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a Row>,
+        view: &View,
+    ) -> HashSet<UniqueId> {
+        let wanted: HashSet<UniqueId> = wanted.map(|row| self.of(row)).collect();
+        let there = view.rows().map(|row| self.of(&row));
+        there.filter(|id| wanted.contains(id)).collect()
+    }
+
+    pub(crate) fn of(&self, row: &Row) -> UniqueId {
         let native = || UniqueId(row.uidl_text().into());
         self.0.get(&row.uidl).cloned().unwrap_or_else(native)
     }
@@ -78,7 +90,7 @@ impl Account {
 }
 
 impl AccountInner {
-    async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
+    pub(crate) async fn unique_ids(&self) -> Result<UniqueIds, MailError> {
         let mut found = HashMap::new();
         each(
             self.mail.meta(),

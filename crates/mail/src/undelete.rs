@@ -103,8 +103,8 @@ impl Account {
         Ok(None)
     }
 
-    /// Brings messages back into their mailboxes: with a new uid, but the POP3 unique id, flags
-    /// and keywords they had, without `\Deleted`. A mailbox that is gone is made anew. Removals are
+    /// Brings messages back into their mailboxes: with a new uid, but the POP3 unique id (a new one if
+    /// another message has it), flags and keywords they had, without `\Deleted`. A mailbox that is gone is made anew. Removals are
     /// brought back one after the other, each wholly or not at all. `OverQuota`, `Limit`; what came
     /// back before stays.
     pub async fn undelete(&self, wanted: &Wanted) -> Result<Restored, MailError> {
@@ -154,11 +154,20 @@ impl Account {
                 bytes: bytes(&back),
             };
             account.check_room(more, Load::default())?;
-            if back.iter().any(|new| !new.keywords.is_empty()) {
-                account.load(&target).await?;
-            }
+            account.load(&target).await?;
+            let ids = account.unique_ids().await?;
             let mut tx = Transaction::new(account, &mut writer);
-            let messages = tx.put_back(&target, id, &removal, &back, self.actor())?;
+            let view = tx.view(&target)?;
+            let taken = ids.taken(back.iter().map(|new| &new.row), &view);
+            let mut is = back.clone();
+            for new in is
+                .iter_mut()
+                .filter(|new| taken.contains(&ids.of(&new.row)))
+            {
+                new.row.uidl = writer.ids.take(1, &mut tx.batch);
+            }
+            let was = (id, &removal);
+            let messages = tx.put_back(&target, was, &back, is, self.actor())?;
             tx.keep_rest(&writer, id, &removal, &back, &left, parts);
             if let Some(pending) = tx.commit(&mut writer, true).await? {
                 drop(writer);
@@ -210,31 +219,26 @@ impl AccountInner {
 }
 
 impl Transaction<'_> {
-    /// Appends what comes back. Returns the name of the mailbox.
+    /// Appends `rows`, which `back` of a removal become. Returns the name of the mailbox.
     fn put_back(
         &mut self,
         target: &Arc<Mailbox>,
-        id: RemovalId,
-        removal: &Removal,
+        (id, removal): (RemovalId, &Removal),
         back: &[NewRow],
+        mut rows: Vec<NewRow>,
         by: &Actor,
     ) -> Result<String, MailError> {
         let now = self.now();
         let mut fresh = FreshUids::of(&self.edit(target).record);
-        let mut rows = Vec::with_capacity(back.len());
-        for new in back {
-            let row = Row {
+        for NewRow { row, .. } in &mut rows {
+            *row = Row {
                 uid: fresh.next()?,
                 // IMAP removes what carries it: it would go again with the next EXPUNGE.
-                flags: new.row.flags.without(Flags::DELETED),
+                flags: row.flags.without(Flags::DELETED),
                 saved: now,
                 hidden: Hidden::NO,
-                ..new.row
+                ..*row
             };
-            rows.push(NewRow {
-                row,
-                keywords: new.keywords.clone(),
-            });
         }
         let name = self.edit(target).record.name.to_string();
         let messages = Messages {

@@ -4,8 +4,8 @@
 mod common;
 
 use bytes::{Bytes, BytesMut};
-use common::{assert_sound, id_of, message, open};
-use mail::{MailErrorKind, Options, Selected, UniqueId};
+use common::{assert_sound, fresh, id_of, message, open};
+use mail::{MailErrorKind, Options, Selected, UniqueId, Wanted};
 use std::sync::Arc;
 use storage::{MemoryBlobs, MemoryMeta};
 use types::{Uid, UidSet};
@@ -99,4 +99,44 @@ async fn what_is_taken_over_is_unique_stays_with_the_message_and_is_not_copied()
     let again = open(meta, Arc::new(MemoryBlobs::new()), Options::default()).await;
     let account = again.account(info.id).await.unwrap();
     assert_eq!(texts(&account.select(inbox).await.unwrap()).await, now);
+}
+
+/// A migration that is done again after a client has deleted what the first one brought.
+#[tokio::test]
+async fn what_comes_back_has_its_id_where_no_other_message_took_it_over() {
+    let (engine, account) = fresh().await;
+    let inbox = id_of(&account, "INBOX");
+    let new = async |n: u32| message(&engine, Bytes::from(format!("Subject: {n}\r\n\r\n"))).await;
+    for n in 0..3 {
+        account.append(inbox, vec![new(n).await]).await.unwrap();
+    }
+    let mailbox = account.select(inbox).await.unwrap();
+    let native = texts(&mailbox).await;
+    let first = [(uid(1), id("old-1")), (uid(2), id("old-2"))];
+    mailbox.adopt_unique_ids(&first).await.unwrap();
+    let all = UidSet::range(Uid::FIRST, Uid::MAX);
+    mailbox.expunge(&all).await.unwrap();
+
+    let again = account.append(inbox, vec![new(0).await, new(9).await]);
+    assert_eq!(again.await.unwrap().uids.len(), 2);
+    // The second one has the native id of one that is gone, as a server like this one would give.
+    let second = [(uid(4), id("old-1")), (uid(5), id(&native[2]))];
+    mailbox.adopt_unique_ids(&second).await.unwrap();
+    let restored = account.undelete(&Wanted::default()).await.unwrap();
+    assert_eq!(restored.messages, [("INBOX".to_owned(), 3)]);
+    let now = texts(&mailbox).await;
+    assert_eq!(now.len(), 5);
+    assert_eq!([&*now[0], &*now[1]], ["old-1", &*native[2]]);
+    assert_eq!(now[3], "old-2", "it is free");
+    let mut distinct = now.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 5, "{now:?}");
+    assert_sound(&engine).await;
+
+    // What is removed again comes back with what it has now.
+    mailbox.expunge(&all).await.unwrap();
+    account.undelete(&Wanted::default()).await.unwrap();
+    assert_eq!(texts(&mailbox).await, now);
+    assert_sound(&engine).await;
 }
