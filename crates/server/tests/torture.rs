@@ -1,4 +1,4 @@
-//! The power goes, and the server is killed, at random moments of a busy life: what was
+//! The power goes, the server is killed or runs out of memory, at random moments of a busy life: what was
 //! acknowledged is there, what was deleted stays deleted, no UID, MODSEQ or UIDL means two things.
 //!
 //! A few rounds here; `cargo xtask torture` for as long as wanted.
@@ -23,8 +23,10 @@ fn assert_nothing_wrong(end: End, tally: &Tally) {
 
 fn line(tally: &Tally) -> String {
     format!(
-        "{} ends, {} more during the start that followed, {} messages acknowledged, {} wrong",
+        "{} ends ({} by the server itself), {} more during the start that followed, {} messages \
+         acknowledged, {} wrong",
         tally.ends,
+        tally.aborted,
         tally.in_starts,
         tally.acknowledged,
         tally.wrong.len()
@@ -54,6 +56,13 @@ fn what_was_acknowledged_outlives_kills() {
 }
 
 #[test]
+fn what_was_acknowledged_outlives_want_of_memory() {
+    let tally = Rig::new(BINARY, End::Memory).run(SEED, &|tally| tally.ends >= ENDS);
+    assert_nothing_wrong(End::Memory, &tally);
+    assert!(tally.aborted > 0, "there was memory enough");
+}
+
+#[test]
 #[ignore = "cargo xtask torture runs it"]
 fn as_long_as_wanted() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
@@ -64,6 +73,7 @@ fn as_long_as_wanted() {
         ("block", End::BlockCut),
         ("fuse", End::FuseCut),
         ("kill", End::Kill),
+        ("memory", End::Memory),
     ];
     let ends: Vec<_> = ends
         .into_iter()

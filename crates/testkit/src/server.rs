@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 use crate::{certificate, programs};
@@ -213,11 +213,33 @@ impl Server {
 
     /// Sends a signal, such as SIGHUP.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process id");
-        kill_process(pid, signal).expect("a signal to our own child");
+        kill_process(self.process(), signal).expect("a signal to our own child");
+    }
+
+    fn process(&self) -> Pid {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        pid.expect("a process id")
+    }
+
+    /// Lets the process have so many octets more than it has now, for data of its own
+    /// (`RLIMIT_DATA`). The next start knows no such limit.
+    pub fn limit_memory(&self, more: u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("our own child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        let most = (kib.expect("VmData in KiB") << 10) + more;
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        prlimit(Some(self.process()), Resource::Data, limit).expect("a limit of our own child");
+    }
+
+    /// Whether the process has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut().expect("a server that was started");
+        child.try_wait().expect("our own child").is_none()
     }
 
     /// The process id.

@@ -37,11 +37,12 @@ const fn ends(name: &'static str, environment: &'static [(&'static str, &'static
     }
 }
 
-const ORDEALS: [Ordeal; 8] = [
+const ORDEALS: [Ordeal; 9] = [
     long("faults", ("faults", ""), &[]),
     ends("block", &[("TORTURE_ONLY", "block")]),
     ends("fuse", &[("TORTURE_ONLY", "fuse")]),
     ends("kill", &[("TORTURE_ONLY", "kill")]),
+    ends("memory", &[("TORTURE_ONLY", "memory")]),
     long("damage", ("damage", ""), &[("GATEPOST_DAMAGE", "long")]),
     long("space", ("space", ""), &[("GATEPOST_SPACE", "2048")]),
     long("bounds", ("bounds", "bounds_in_full"), &[]),

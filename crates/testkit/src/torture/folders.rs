@@ -1,7 +1,7 @@
 //! Bob's client: folders that come, are filled and go, and an INBOX that is emptied.
 
 use super::knowledge::{Event, Growth};
-use super::load::{BOB, Client, ENOUGH, append_uid, goes, message};
+use super::load::{BOB, Client, ENOUGH, append_uid, goes};
 use crate::ImapClient;
 
 /// How the names of his folders begin.
@@ -51,7 +51,7 @@ impl Client<'_> {
     }
 
     fn append_to(&mut self, imap: &mut ImapClient, folder: String) {
-        let message = message(&mut self.chance);
+        let message = self.message();
         let hash = blake3::hash(&message);
         self.ledger
             .write(Event::Growing(Growth::Append(folder.clone(), hash)));

@@ -45,13 +45,16 @@ pub(super) struct Client<'a> {
     doors: Doors,
     pub(super) ledger: &'a Ledger,
     pub(super) chance: Chance,
+    /// Whether many messages are large.
+    large: bool,
     answered: Sender<()>,
 }
 
 /// A message like no other.
-pub(super) fn message(chance: &mut Chance) -> Vec<u8> {
+fn message(chance: &mut Chance, large: bool) -> Vec<u8> {
     let id = chance.next();
     let length = match chance.below(40) {
+        0..6 if large => chance.between(1_000_000, 3_000_000),
         0 => chance.between(100_000, 900_000),
         1..4 => chance.between(6_000, 60_000),
         _ => chance.between(100, 6_000),
@@ -121,6 +124,10 @@ impl<'a> Client<'a> {
         let _ = self.answered.send(());
     }
 
+    pub(super) fn message(&mut self) -> Vec<u8> {
+        message(&mut self.chance, self.large)
+    }
+
     pub(super) fn imap(&self, user: &str) -> ImapClient {
         ImapClient::login(self.doors.imap, user, PASSWORD)
     }
@@ -138,7 +145,7 @@ impl<'a> Client<'a> {
                 lmtp.command("NOOP");
                 continue;
             }
-            let message = message(&mut self.chance);
+            let message = self.message();
             let hash = |to| blake3::hash(&delivered(to, &message));
             let carol = self.ledger.send(&[comes(CAROL, hash("carol"))]);
             if self.chance.below(3) == 0 && self.ledger.count(BOB) < ENOUGH {
@@ -162,7 +169,7 @@ impl<'a> Client<'a> {
                 imap.ok("NOOP");
                 continue;
             }
-            let message = message(&mut self.chance);
+            let message = self.message();
             let hash = blake3::hash(&message);
             let command = self.ledger.send(&[comes(WORK, hash)]);
             let flags = if answered(hash) { "\\Answered" } else { "" };
@@ -359,12 +366,14 @@ pub(super) fn append_uid(answer: &str) -> (u32, u32) {
 
 type Work<'a> = fn(Client<'a>);
 
-/// Every client in a thread of its own; the receiver hears of each answer.
+/// Every client in a thread of its own; the receiver hears of each answer. `large`: many of their
+/// messages are.
 pub(super) fn start<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     server: &Server,
     ledger: &'env Ledger,
     chance: &mut Chance,
+    large: bool,
 ) -> (Vec<ScopedJoinHandle<'scope, ()>>, Receiver<()>) {
     let (answered, answers) = channel();
     let clients: [(&str, Work<'env>); 11] = [
@@ -385,6 +394,7 @@ pub(super) fn start<'scope, 'env>(
             doors: Doors::of(server),
             ledger,
             chance: Chance::new(chance.next()),
+            large,
             answered: answered.clone(),
         };
         let thread = std::thread::Builder::new().name(format!("client {name}"));

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::{ImapClient, PASSWORD, Server, Settings, Signal, programs};
 
 /// Rounds before a life ends and another begins, with other settings on an empty store.
 const ROUNDS: u64 = 25;
+/// How long a server may try to live with little memory.
+const STARVED: Duration = Duration::from_secs(3);
 /// No client waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,6 +30,8 @@ pub enum End {
     FuseCut,
     /// `kill -9`.
     Kill,
+    /// The server may have hardly more memory than it has, until it ends by itself, or for a while.
+    Memory,
 }
 
 /// What came of it.
@@ -36,6 +41,8 @@ pub struct Tally {
     pub ends: u64,
     /// The same while the server was starting after an end.
     pub in_starts: u64,
+    /// How often the server ended by itself, for want of memory.
+    pub aborted: u64,
     /// Messages whose arrival was acknowledged.
     pub acknowledged: u64,
     /// Every contradiction, in a line with its seed.
@@ -88,6 +95,7 @@ struct Life<'a> {
     disk: Disk,
     known: Knowledge,
     commands: u64,
+    aborted: u64,
     /// How the last cut treated the disk, for messages.
     how: String,
     boots: u64,
@@ -207,6 +215,7 @@ impl<'a> Life<'a> {
                 ..Knowledge::default()
             },
             commands: 0,
+            aborted: 0,
             how: String::new(),
             boots: 0,
             start,
@@ -218,6 +227,7 @@ impl<'a> Life<'a> {
             let before = self.known.acknowledged;
             let cut = self.round();
             tally.ends += 1;
+            tally.aborted += std::mem::take(&mut self.aborted);
             while self.chance.below(3) == 0 {
                 self.end_in_start();
                 tally.in_starts += 1;
@@ -240,7 +250,9 @@ impl<'a> Life<'a> {
         let ledger = Ledger::new(std::mem::take(&mut self.known), self.commands);
         let moment = self.chance.between(1, 150);
         let (disk, cut) = std::thread::scope(|scope| {
-            let (clients, answers) = load::start(scope, &self.server, &ledger, &mut self.chance);
+            let scarce = self.rig.end == End::Memory;
+            let (clients, answers) =
+                load::start(scope, &self.server, &ledger, &mut self.chance, scarce);
             let mut silent = false;
             for _ in 0..moment {
                 silent = answers.recv_timeout(PATIENCE).is_err();
@@ -251,8 +263,11 @@ impl<'a> Life<'a> {
             // Not only right after an answer.
             std::thread::sleep(Duration::from_micros(self.chance.below(3000)));
             let early = clients.iter().any(|client| client.is_finished());
-            self.perhaps_stop();
-            let (known, cut) = (ledger.moment(), Instant::now());
+            let cut = match scarce {
+                true => self.starve(&answers),
+                false => self.perhaps_stop(),
+            };
+            let known = ledger.moment();
             let disk = self.cut();
             if disk.is_some() {
                 self.known = ledger.after_cut(known);
@@ -272,6 +287,9 @@ impl<'a> Life<'a> {
             if early {
                 // A client that ended while the server lived was told something wrong.
                 self.known.wrong.extend(told.into_iter().take(1));
+            } else if scarce {
+                let odd = told.into_iter().filter(|told| !is_of_need(told));
+                self.known.wrong.extend(odd);
             }
             (disk, cut)
         });
@@ -280,8 +298,29 @@ impl<'a> Life<'a> {
         cut
     }
 
+    /// Until the server ends by itself, or is able to live with what it has. Answers when it was
+    /// alive for certain.
+    fn starve(&mut self, answers: &Receiver<()>) -> Instant {
+        let mut alive = Instant::now();
+        let until = alive + STARVED;
+        let more = self.chance.pick(&[0, 256 << 10, 2 << 20, 6 << 20]);
+        self.server.limit_memory(more);
+        loop {
+            let now = Instant::now();
+            if !self.server.is_running() {
+                self.aborted += 1;
+                return alive;
+            }
+            alive = now;
+            let heard = answers.recv_timeout(Duration::from_millis(20));
+            if now > until || heard == Err(RecvTimeoutError::Disconnected) {
+                return alive;
+            }
+        }
+    }
+
     /// Now and then the server was stopped, or is just stopping, when the power goes.
-    fn perhaps_stop(&mut self) {
+    fn perhaps_stop(&mut self) -> Instant {
         match self.chance.below(12) {
             0 => assert!(self.server.terminate().success(), "{}", self.server.log()),
             1 => {
@@ -290,6 +329,7 @@ impl<'a> Life<'a> {
             }
             _ => {}
         }
+        Instant::now()
     }
 
     /// The power goes under a server that is starting after it went.
@@ -386,6 +426,13 @@ impl<'a> Life<'a> {
             shown.join("\n  ")
         )
     }
+}
+
+/// Whether a client ended because its server was gone, or said that it cannot now.
+fn is_of_need(told: &str) -> bool {
+    let gone = ["connect to ", "send: ", "no line from", "no response: "];
+    let not_now = ["[UNAVAILABLE]", "[SYS/TEMP]", "\"451 ", "\"452 ", "\"421 "];
+    gone.iter().chain(&not_now).any(|what| told.contains(what))
 }
 
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
