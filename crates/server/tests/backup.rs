@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use support::backups::{Scene, done, look, refused, status};
+use support::backups::{Scene, as_seen_by_python, done, live, look, refused, status};
 use support::{BINARY, delivered, fill, verify};
 use testkit::corpus::Chance;
 use testkit::programs::said;
@@ -364,6 +364,63 @@ fn a_restore_of_everything_wants_an_empty_directory() {
 }
 
 /// The objects a file of the newest backup is made of.
+/// With what any system has: a copy, a copy over an older copy, an archive.
+#[test]
+fn a_backup_copied_by_file_level_tools_is_a_backup() {
+    let mut scene = Scene::new(Settings::default());
+    live(&scene.server, "alice");
+    fill(&scene.server, "carol", 3, 5);
+    scene.backup();
+    let place = |name: &str| scene.home.path().join(name);
+    let (copy, archive) = (place("copy"), place("backup.tar"));
+    let (unpacked, archived) = (place("unpacked"), place("archived"));
+    let run = |name: &str, args: &[&Path]| {
+        let mut command = Command::new(name);
+        testkit::programs::succeed(command.args(args));
+    };
+    let backup = scene.dir();
+    run("cp", &["-a".as_ref(), &backup, &copy]);
+    // The next one goes over it, as nightly copies do.
+    fill(&scene.server, "bob", 5, 4);
+    let mut imap = ImapClient::login(scene.server.imap(), "alice", PASSWORD);
+    imap.ok("DELETE Work/Projects");
+    drop(imap);
+    scene.backup();
+    let all = backup.join(".");
+    run("cp", &["-a".as_ref(), &all, &copy]);
+    run(
+        "tar",
+        &[
+            "-cf".as_ref(),
+            &archive,
+            "-C".as_ref(),
+            &backup,
+            ".".as_ref(),
+        ],
+    );
+    fs::create_dir(&unpacked).unwrap();
+    run("tar", &["-xf".as_ref(), &archive, "-C".as_ref(), &unpacked]);
+    // Also without times, owners and modes.
+    run("cp", &["-r".as_ref(), &unpacked, &archived]);
+    let seen = |scene: &Scene| {
+        let home = scene.home.path();
+        ["alice", "bob", "carol"].map(|user| as_seen_by_python(&scene.server, home, user))
+    };
+    let before = seen(&scene);
+    for (round, copied) in [copy, unpacked, archived].into_iter().enumerate() {
+        // The original is gone, and what is left goes too.
+        let _ = fs::remove_dir_all(scene.dir());
+        fs::rename(copied, scene.dir()).unwrap();
+        done(scene.verify_backup(&[]));
+        scene.lose_and_restore();
+        verify(&scene.server);
+        let after = seen(&scene);
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(before, after, "round {round}");
+        }
+    }
+}
+
 fn parts_of(dir: &Path, path: &str) -> Vec<PathBuf> {
     let manifests = fs::read_dir(dir.join("manifests")).unwrap();
     let newest = manifests.map(|entry| entry.unwrap().path()).max().unwrap();
