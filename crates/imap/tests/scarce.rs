@@ -120,3 +120,101 @@ async fn what_cannot_go_in_pieces_waits_for_memory() {
     assert!(said.contains("\r\nc NO [UNAVAILABLE]"), "{said}");
     assert!(said.contains("\r\nd OK"), "{said}");
 }
+
+/// Logs in, talks, logs out; what was said.
+async fn said(address: SocketAddr, commands: &str) -> String {
+    let commands = format!("a LOGIN alice secret\r\n{commands}j LOGOUT\r\n");
+    let said = tokio::task::spawn_blocking(move || talk(address, commands.as_bytes())).await;
+    String::from_utf8(said.expect("a client that is done")).expect("ASCII")
+}
+
+async fn with_a_long_message(memory: Memory) -> common::Server {
+    let setup = Setup {
+        memory,
+        max_message_bytes: 10 << 20,
+        ..Setup::default()
+    };
+    let server = setup.start().await;
+    server.account("alice").await;
+    let message = String::from_utf8(message()).expect("ASCII");
+    let append = format!("b APPEND INBOX {{{}+}}\r\n{message}\r\n", message.len());
+    let told = said(server.address, &append).await;
+    assert!(told.contains("\r\nb OK"), "{told}");
+    server
+}
+
+/// RFC 4467 7, RFC 5524 3.
+#[tokio::test]
+async fn what_urls_name_goes_in_pieces_or_waits_for_memory() {
+    let memory = Memory::new(20 << 20);
+    let server = with_a_long_message(memory.clone()).await;
+    let url =
+        |section| format!("\"imap://alice@h/INBOX/;uid=1{section};urlauth=anonymous\" INTERNAL");
+    let urls = [
+        "",
+        "/;section=1",
+        "/;section=2",
+        "/;section=1/;partial=5.300000",
+    ]
+    .map(url);
+    let told = said(
+        server.address,
+        &format!("b GENURLAUTH {}\r\n", urls.join(" ")),
+    )
+    .await;
+    let urls: Vec<&str> = told
+        .split('"')
+        .filter(|word| word.starts_with("imap:"))
+        .collect();
+    let [all, text, base64, part] = urls[..] else {
+        panic!("{told}")
+    };
+    let fetch = format!(
+        "c URLFETCH \"{all}\" \"{part}\"\r\n\
+         d URLFETCH (\"{text}\" BODY BODYPARTSTRUCTURE) (\"{base64}\" BODYPARTSTRUCTURE)\r\n"
+    );
+    let decoded = format!("e URLFETCH (\"{base64}\" BINARY) \"{part}\"\r\n");
+    let plenty = said(server.address, &format!("{fetch}{decoded}")).await;
+    assert!(plenty.contains("\r\ne OK"));
+
+    let mut others = memory.sending.share();
+    assert!(others.grow_to(5 << 20));
+    let scarce = said(server.address, &fetch).await;
+    let (same, _) = plenty.split_once("\r\nd OK").expect("d");
+    assert!(same.contains(std::str::from_utf8(&message()).expect("ASCII")));
+    assert!(scarce.starts_with(same), "they differ");
+    // It would have to be held whole. What can be told is.
+    let scarce = said(server.address, &decoded).await;
+    assert!(scarce.contains(&format!("\"{base64}\" NIL \"{part}\" {{300000}}\r\n")));
+    assert!(scarce.contains("\r\ne NO [UNAVAILABLE]"), "{scarce}");
+    drop(others);
+    let again = said(server.address, &decoded).await;
+    assert!(again.contains("\r\ne OK"));
+    // All of it was given back.
+    assert!(memory.sending.share().grow_to(5 << 20));
+}
+
+/// RFC 4469 3.
+#[tokio::test]
+async fn what_is_put_together_takes_of_the_memory_for_what_comes_in() {
+    let memory = Memory::new(20 << 20);
+    let server = with_a_long_message(memory.clone()).await;
+    let long = "c APPEND INBOX CATENATE (TEXT {14+}\r\nSubject: new\r\n URL \"/INBOX/;uid=1/;section=TEXT\")\r\n";
+    let short =
+        "d APPEND INBOX CATENATE (URL \"/INBOX/;uid=1/;section=HEADER\" TEXT {3+}\r\nHi.)\r\n";
+    let count = "e STATUS INBOX (MESSAGES)\r\n";
+    let mut others = memory.receiving.share();
+    assert!(others.grow_to((20 << 20) - (100 << 10)));
+    let told = said(server.address, &format!("{long}{short}{count}")).await;
+    assert!(told.contains("\r\nc NO [UNAVAILABLE]"), "{told}");
+    assert!(told.contains("\r\nd OK"), "{told}");
+    assert!(told.contains("(MESSAGES 2)"), "{told}");
+    assert!(memory.receiving.is_short());
+    // Three times its size is enough: what is read, and the message.
+    others.shrink_to((20 << 20) - 3 * message().len());
+    let told = said(server.address, &format!("{long}{count}")).await;
+    assert!(told.contains("\r\nc OK"), "{told}");
+    assert!(told.contains("(MESSAGES 3)"), "{told}");
+    drop(others);
+    assert!(memory.receiving.share().grow_to(20 << 20));
+}

@@ -80,6 +80,17 @@ impl Share {
         grown
     }
 
+    /// Hands so many of its octets on, or all it has.
+    #[must_use]
+    pub fn split(&mut self, octets: usize) -> Self {
+        let octets = octets.min(self.octets);
+        self.octets -= octets;
+        Self {
+            room: self.room.clone(),
+            octets,
+        }
+    }
+
     /// Gives back what is more than so many octets.
     pub fn shrink_to(&mut self, octets: usize) {
         if let Some(less) = self.octets.checked_sub(octets) {
@@ -115,6 +126,13 @@ mod tests {
         assert!(!a.grow_to(1 << 20));
         drop(a);
         assert!(b.grow_to(1 << 20));
+        // What is handed on is taken as long as somebody has it.
+        let mut c = b.split(600 << 10);
+        assert_eq!((b.octets, c.octets), (424 << 10, 600 << 10));
+        drop(b);
+        assert_eq!(room.0.taken.load(Ordering::Acquire), 600 << 10);
+        let b = c.split(usize::MAX);
+        assert_eq!((b.octets, c.octets), (600 << 10, 0));
         drop(b);
         assert_eq!(room.0.taken.load(Ordering::Acquire), 0);
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use mail::{Account, Email, MailError, MailErrorKind, Row};
+use net::{Room, Share};
 use tokio::task::JoinHandle;
 
 use crate::maildrop::{Maildrop, Place};
@@ -15,13 +16,15 @@ const FIRST_WINDOW: u64 = 1 << 16;
 /// Messages read at once.
 const WINDOW_MESSAGES: usize = 512;
 /// Messages above this are sent in pieces and never held whole.
-pub(crate) const LONG: u32 = 1 << 20;
+const LONG: u32 = 1 << 20;
 
 /// A message ready to be sent: prefix, then the shared bytes.
 pub(crate) struct Body {
     pub(crate) email: Email,
     /// `None` for a long one: read it in ranges.
     pub(crate) bytes: Option<Bytes>,
+    /// What they take in memory.
+    pub(crate) share: Share,
 }
 
 type Fetched = Vec<(Place, Result<Body, MailError>)>;
@@ -29,6 +32,7 @@ type Fetched = Vec<(Place, Result<Body, MailError>)>;
 /// The bodies of the next messages, bounded by two windows.
 pub(crate) struct Bodies {
     account: Account,
+    room: Room,
     ready: VecDeque<(Place, Result<Body, MailError>)>,
     ahead: Option<Ahead>,
     /// The message asked for last, and how much was read for it.
@@ -49,9 +53,10 @@ impl Drop for Ahead {
 }
 
 impl Bodies {
-    pub(crate) fn new(account: Account) -> Self {
+    pub(crate) fn new(account: Account, room: Room) -> Self {
         Self {
             account,
+            room,
             ready: VecDeque::new(),
             ahead: None,
             last: None,
@@ -61,6 +66,11 @@ impl Bodies {
 
     pub(crate) fn account(&self) -> &Account {
         &self.account
+    }
+
+    /// Of the memory for all connections, nothing yet.
+    pub(crate) fn share(&self) -> Share {
+        self.room.share()
     }
 
     /// Whether memory is held for messages nobody asked for yet.
@@ -93,7 +103,7 @@ impl Bodies {
         if !self.advance_to(place).await {
             self.ahead = None;
             let rows = maildrop.run(place, self.window, WINDOW_MESSAGES);
-            self.ready = fetch(self.account.clone(), rows).await.into();
+            self.ready = self.read(rows).await.into();
         }
         let body = match self.ready.pop_front() {
             Some((found, body)) if found == place => body,
@@ -136,15 +146,30 @@ impl Bodies {
         }
     }
 
+    /// As many of `rows` as there is memory for, at least one: that in pieces if need be.
+    async fn read(&self, mut rows: Vec<(Place, Row)>) -> Fetched {
+        let mut share = self.room.share();
+        let fits = share.grow_to(octets(&rows));
+        if !fits {
+            rows.truncate(1);
+        }
+        let most = match fits || share.grow_to(octets(&rows)) {
+            true => LONG,
+            false => 0,
+        };
+        fetch(self.account.clone(), rows, share, most).await
+    }
+
     fn look_ahead(&mut self, maildrop: &Maildrop, place: Place) {
         if self.ahead.is_some() {
             return;
         }
         let last = self.ready.back().map_or(place, |(last, _)| *last);
         let rows = maildrop.run(maildrop.after(last), WINDOW, WINDOW_MESSAGES);
-        if !rows.is_empty() {
+        let mut share = self.room.share();
+        if !rows.is_empty() && share.grow_to(octets(&rows)) {
             let places = rows.iter().map(|(place, _)| *place).collect();
-            let task = tokio::spawn(fetch(self.account.clone(), rows));
+            let task = tokio::spawn(fetch(self.account.clone(), rows, share, LONG));
             self.ahead = Some(Ahead { places, task });
         }
     }
@@ -155,9 +180,21 @@ pub(crate) fn gone() -> MailError {
     MailError::new(MailErrorKind::NotFound, "the message is gone")
 }
 
+/// What messages take in memory when they are read, except the long ones.
+fn octets(rows: &[(Place, Row)]) -> usize {
+    let whole = rows.iter().map(|(_, row)| row.size).filter(|s| *s <= LONG);
+    whole.map(|size| size as usize).sum()
+}
+
 /// Reads the email records and bytes of `rows`, each with its own result; of the first alone when
-/// the records cannot be had together: one that is damaged must not hide the others.
-async fn fetch(account: Account, mut rows: Vec<(Place, Row)>) -> Fetched {
+/// the records cannot be had together: one that is damaged must not hide the others. Messages of
+/// more than `most` octets are not read; what the others take is part of `share`.
+async fn fetch(
+    account: Account,
+    mut rows: Vec<(Place, Row)>,
+    mut share: Share,
+    most: u32,
+) -> Fetched {
     let ids: Vec<_> = rows.iter().map(|(_, row)| row.email).collect();
     let mut emails = account.emails(&ids).await;
     if emails.is_err() && rows.len() > 1 {
@@ -173,25 +210,32 @@ async fn fetch(account: Account, mut rows: Vec<(Place, Row)>) -> Fetched {
                 .collect();
         }
     };
-    let whole: Vec<&Email> = emails
-        .iter()
-        .flatten()
-        .filter(|e| e.blob.size <= LONG)
-        .collect();
+    let is_whole = |row: &Row| row.size <= most;
+    let both = rows.iter().zip(&emails);
+    let whole = both.filter(|((_, row), _)| is_whole(row));
+    let whole: Vec<&Email> = whole.filter_map(|(_, email)| email.as_ref()).collect();
     let mut contents = account.mail().contents(&whole).await.into_iter();
-    let bodies: Vec<_> = emails
-        .into_iter()
-        .map(|email| {
+    let bodies: Vec<_> = rows
+        .iter()
+        .zip(emails)
+        .map(|((_, row), email)| {
             let email = email.ok_or_else(gone)?;
-            if email.blob.size > LONG {
-                return Ok(Body { email, bytes: None });
+            if !is_whole(row) {
+                let share = share.split(0);
+                return Ok(Body {
+                    email,
+                    bytes: None,
+                    share,
+                });
             }
             let bytes = contents
                 .next()
                 .unwrap_or_else(|| Err(MailError::new(MailErrorKind::Corrupt, "no content")))?;
+            let share = share.split(bytes.len());
             Ok(Body {
                 email,
                 bytes: Some(bytes),
+                share,
             })
         })
         .collect();

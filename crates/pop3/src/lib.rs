@@ -28,7 +28,7 @@ use std::time::Duration;
 use auth::{Auth, CleartextPolicy};
 use bytes::Bytes;
 use mail::Mail;
-use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
+use net::{Context, Front, FrontMetrics, Metrics, Refused, Room, Wire};
 use prometheus::IntCounter;
 use types::Pop3Policy;
 
@@ -64,6 +64,9 @@ pub struct Settings {
     pub max_login_failures: u32,
     /// Commands in a row that make no sense before the connection is closed.
     pub max_bad_commands: u32,
+    /// Octets of messages being sent at once, over all connections; beyond them each goes in small
+    /// pieces.
+    pub memory_bytes: usize,
 }
 
 impl Default for Settings {
@@ -81,6 +84,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(10 * 60),
             max_login_failures: 5,
             max_bad_commands: 50,
+            memory_bytes: 128 << 20,
         }
     }
 }
@@ -115,6 +119,7 @@ pub struct Pop3 {
     counters: Counters,
     login_delay: LoginDelay,
     exclusive: Exclusive,
+    room: Room,
 }
 
 /// Series that are hot, or count something else than commands.
@@ -140,13 +145,20 @@ impl Pop3 {
             uidl_bytes: deps.metrics.sync_bytes("uidl"),
             retr_bytes: deps.metrics.sync_bytes("retr"),
         };
+        let room = Room::new(deps.settings.memory_bytes);
         let login_delay = LoginDelay::new(deps.settings.login_delay);
         Arc::new(Self {
             deps,
             counters,
             login_delay,
             exclusive: Exclusive::default(),
+            room,
         })
+    }
+
+    /// What messages being sent may take in memory.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 }
 

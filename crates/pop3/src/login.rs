@@ -209,7 +209,7 @@ async fn open_folder(
     let ids = selected.unique_ids().await.map_err(trouble)?;
     Ok(Transaction {
         maildrop: Maildrop::new(selected, ids, policy),
-        bodies: Bodies::new(account.clone()),
+        bodies: Bodies::new(account.clone(), front.room.clone()),
         _held: held,
     })
 }

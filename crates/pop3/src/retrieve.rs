@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use mail::{Email, Mail, MailError};
-use net::Wire;
+use net::{Share, Wire};
 
-use crate::bodies::{Body, LONG};
+use crate::bodies::Body;
 use crate::commands::decimal;
 use crate::language::needs_utf8;
 use crate::maildrop::number;
@@ -14,8 +14,10 @@ use crate::session::{Answer, HIGH_WATER, Session, Stop};
 use crate::stuff::{Stuffer, Top};
 use crate::texts::Text;
 
-/// Octets of a long message read at once.
-const PIECE: u32 = 1 << 20;
+/// Octets of a long message read at once: as many as there is memory for, and so few always.
+const PIECES: [u32; 3] = [1 << 20, 256 << 10, LEAST];
+/// Two of them find room whatever others do.
+const LEAST: u32 = 32 << 10;
 /// The first piece for TOP: most headers fit, and few body lines.
 const TOP_PIECE: u32 = 16 << 10;
 /// A TOP of more lines than this is a RETR in disguise (fetchmail asks for 99999999).
@@ -33,7 +35,7 @@ pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Ans
         .await?;
     let mail = transaction.bodies.account().mail();
     // The first piece is read before +OK: trouble is told while it still can be.
-    let source = Source::open(mail, body, PIECE).await?;
+    let source = Source::open(mail, body, None).await?;
     source.check(may_utf8)?;
     let out = wire.buffer();
     out.extend_from_slice(b"+OK ");
@@ -41,7 +43,7 @@ pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Ans
     out.extend_from_slice(b" ");
     out.extend_from_slice(Text::Octets.say(language).as_bytes());
     out.extend_from_slice(b"\r\n");
-    source.send(mail, wire, row.crlf_extra == 0, None).await?;
+    let share = source.send(mail, wire, row.crlf_extra == 0, None).await?;
     maildrop.note_retrieved(&row);
     if front.deps.settings.mark_seen {
         maildrop.mark_retrieved(place, &row);
@@ -49,6 +51,7 @@ pub(crate) async fn retr(session: &mut Session, arguments: Arguments<'_>) -> Ans
     front.counters.retrieved.inc();
     front.counters.retr_bytes.inc_by(row.pop3_size());
     wire.flush_if_over(HIGH_WATER).await?;
+    drop(share);
     Ok(())
 }
 
@@ -69,29 +72,30 @@ pub(crate) async fn top(session: &mut Session, arguments: Arguments<'_>) -> Answ
             .flatten()
             .next();
         let email = email.ok_or_else(crate::bodies::gone)?;
-        Source::open(account.mail(), Body { email, bytes: None }, TOP_PIECE).await?
+        let body = Body {
+            email,
+            bytes: None,
+            share: transaction.bodies.share(),
+        };
+        Source::open(account.mail(), body, Some(TOP_PIECE)).await?
     } else {
         let pipelined = wire.has_buffered_line();
         let body = transaction
             .bodies
             .take(&transaction.maildrop, place, pipelined)
             .await?;
-        Source::open(account.mail(), body, PIECE).await?
+        Source::open(account.mail(), body, None).await?
     };
     source.check(may_utf8)?;
     wire.write(b"+OK\r\n");
-    source
-        .send(
-            account.mail(),
-            wire,
-            row.crlf_extra == 0,
-            Some(Top::new(lines)),
-        )
-        .await?;
+    let top = Some(Top::new(lines));
+    let clean = row.crlf_extra == 0;
+    let share = source.send(account.mail(), wire, clean, top).await?;
     if lines > FEW_LINES {
         transaction.maildrop.note_retrieved(&row);
     }
     wire.flush_if_over(HIGH_WATER).await?;
+    drop(share);
     Ok(())
 }
 
@@ -100,22 +104,42 @@ struct Source {
     email: Email,
     /// The whole of it, or the first piece; taken when sent.
     first: Option<Bytes>,
+    /// Octets of each piece behind the first.
     piece: u32,
+    /// What is held of it in memory, or will be.
+    share: Share,
 }
 
 impl Source {
-    async fn open(mail: &Mail, body: Body, piece: u32) -> Result<Self, MailError> {
-        let first = match body.bytes {
+    /// What is not there yet is read in pieces as large as there is memory for. `first`: so much of
+    /// it may be all that is sent.
+    async fn open(mail: &Mail, body: Body, first: Option<u32>) -> Result<Self, MailError> {
+        let Body {
+            email,
+            bytes,
+            mut share,
+        } = body;
+        let (mut piece, size) = (0, email.blob.size);
+        let first = match bytes {
             Some(bytes) => bytes,
             None => {
-                mail.content_range(&body.email, 0..piece.min(body.email.blob.size))
-                    .await?
+                // One waits for the client while the next is read.
+                let mut pieces = PIECES.into_iter().skip(usize::from(first.is_some()));
+                let fits = pieces.find(|piece| share.grow_to(2 * size.min(*piece) as usize));
+                piece = fits.unwrap_or(LEAST);
+                if first.is_none() {
+                    // What has been sent cannot be taken back: it is looked through before.
+                    mail.verify_content(&email).await?;
+                }
+                let end = first.unwrap_or(piece).min(piece).min(size);
+                mail.content_range(&email, 0..end).await?
             }
         };
         Ok(Self {
-            email: body.email,
+            email,
             first: Some(first),
             piece,
+            share,
         })
     }
 
@@ -129,14 +153,15 @@ impl Source {
     }
 
     /// Sends the message, or the part of it that `top` lets pass, and the terminating dot.
-    /// `clean` says that it needs no line end POP3 would have to add.
+    /// `clean` says that it needs no line end POP3 would have to add. What still waits for the
+    /// client is of the share.
     async fn send(
         mut self,
         mail: &Mail,
         wire: &mut Wire,
         clean: bool,
         mut top: Option<Top>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Share, Stop> {
         let mut stuffer = Stuffer::new();
         let mut piece = self.email.prefix().clone();
         let mut sent = 0u64;
@@ -159,7 +184,7 @@ impl Source {
                 None if sent >= u64::from(self.email.blob.size) => break,
                 None => {
                     // Bounds memory however slowly the client reads.
-                    wire.flush_if_over(LONG as usize).await?;
+                    wire.flush_if_over(self.piece as usize).await?;
                     self.read(mail, sent).await?
                 }
             };
@@ -168,14 +193,13 @@ impl Source {
         let mut end = Vec::new();
         stuffer.finish(&mut end);
         wire.write(&end);
-        Ok(())
+        Ok(self.share)
     }
 
     async fn read(&self, mail: &Mail, from: u64) -> Result<Bytes, Stop> {
         let size = self.email.blob.size;
         let from = u32::try_from(from).unwrap_or(size);
-        // Pieces after the first of a TOP that goes on are large.
-        let to = from.saturating_add(self.piece.max(PIECE / 4)).min(size);
+        let to = from.saturating_add(self.piece).min(size);
         match mail.content_range(&self.email, from..to).await {
             Ok(bytes) if !bytes.is_empty() => Ok(bytes),
             Ok(_) => Err(Stop::Broken),

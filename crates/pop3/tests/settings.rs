@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::{PASSWORD, Rig};
 use net::Timeouts;
 use pop3::{Language, Settings};
+use storage::{Call, ErrorKind};
 
 async fn rig(settings: Settings) -> Rig {
     Rig::with(settings, Timeouts::default()).await
@@ -213,4 +214,68 @@ async fn design_5_4_the_policy_of_the_server_holds_where_an_account_has_none() {
         expire(client.rows("CAPA").await).as_deref(),
         Some("EXPIRE 3")
     );
+}
+
+#[tokio::test]
+async fn without_memory_long_messages_go_in_small_pieces_and_are_the_same() {
+    let mut text = "Subject: long\r\n\r\n".to_owned();
+    for line in 0..9000 {
+        let end = if line % 7 == 0 { "\n" } else { "\r\n" };
+        text += &format!("{}line {line} of a long text{end}", &"..."[..line % 4]);
+    }
+    let mut told: Vec<Vec<Vec<u8>>> = Vec::new();
+    for memory_bytes in [Settings::default().memory_bytes, 0] {
+        let rig = rig(Settings {
+            memory_bytes,
+            ..Settings::default()
+        })
+        .await;
+        for (bytes, copies) in [
+            (text.as_str(), 2),
+            (&format!("{text}{}", text[15..].repeat(6)), 1),
+            ("Subject: short\r\n\r\nHello\r\n", 3),
+        ] {
+            rig.append("INBOX", "X-Own: 1\r\n", bytes.as_bytes(), copies)
+                .await;
+        }
+        let mut client = rig.login().await;
+        let mut answers = Vec::new();
+        for command in [
+            "RETR 1",
+            "RETR 2",
+            "RETR 3",
+            "RETR 4",
+            "TOP 1 0",
+            "TOP 2 150",
+            "TOP 3 10000",
+            "TOP 3 30",
+            "TOP 6 1",
+        ] {
+            assert!(client.command(command).await.starts_with("+OK"));
+            answers.push(client.body().await);
+        }
+        client
+            .send(b"RETR 1\r\nRETR 2\r\nTOP 3 999999\r\nRETR 5\r\nRETR 6\r\n")
+            .await;
+        for _ in 0..5 {
+            assert!(client.line().await.starts_with("+OK"));
+            answers.push(client.body().await);
+        }
+        told.push(answers);
+        // Nothing of a message is sent that cannot be sent to its end.
+        let fail = |call, kind| rig.faults.fail_nth(call, 1, kind);
+        fail(Call::BlobVerify, ErrorKind::Corrupt);
+        let answer = client.command("RETR 3").await;
+        assert!(answer.starts_with("-ERR [SYS/PERM]"), "{answer}");
+        fail(Call::BlobGet, ErrorKind::Unavailable);
+        let answer = client.command("TOP 3 9").await;
+        assert!(answer.starts_with("-ERR [SYS/TEMP]"), "{answer}");
+        client.quit().await;
+        rig.assert_sound().await;
+    }
+    for (n, (plenty, scarce)) in told[0].iter().zip(&told[1]).enumerate() {
+        assert!(plenty == scarce, "answer {n}");
+    }
+    assert_eq!(told[0][0], told[0][9]);
+    assert!(told[0][2].len() > 1 << 20);
 }

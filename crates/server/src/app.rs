@@ -262,8 +262,10 @@ impl Doors {
             metrics: lmtp::front_metrics(metrics),
         });
         let rooms = vec![
-            ("imap", imap.0.memory.receiving.clone()),
-            ("lmtp", lmtp.room().clone()),
+            (REFUSED, "imap", imap.0.memory.receiving.clone()),
+            (REFUSED, "lmtp", lmtp.room().clone()),
+            (SLOW, "imap", imap.0.memory.sending.clone()),
+            (SLOW, "pop3", pop3.room().clone()),
         ];
         start(self.imap, &imap, shutdown);
         start(self.pop3, &pop3, shutdown);
@@ -283,6 +285,10 @@ impl Doors {
         }
     }
 }
+
+/// What want of memory means where mail comes in, and where it goes out.
+const REFUSED: &str = "mail was refused for a while";
+const SLOW: &str = "messages went out in small pieces, or not at all, for a while";
 
 type Bound = (&'static str, Listener);
 

@@ -157,6 +157,9 @@ pub(crate) struct Pop3 {
     pub(crate) utf8_messages: Utf8Messages,
     /// The language of `LANG *`.
     pub(crate) language: Language,
+    /// Octets of messages being sent at once, over all connections; beyond them each goes in small
+    /// pieces.
+    pub(crate) memory_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -199,6 +202,7 @@ impl Pop3 {
                 Language::De => pop3::Language::German,
                 Language::Es => pop3::Language::Spanish,
             },
+            memory_bytes: self.memory_bytes,
             ..pop3::Settings::default()
         }
     }
@@ -338,6 +342,7 @@ impl Default for Pop3 {
             exclusive_sessions: false,
             utf8_messages: Utf8Messages::Send,
             language: Language::En,
+            memory_bytes: pop3::Settings::default().memory_bytes,
         }
     }
 }

@@ -22,8 +22,8 @@ pub(crate) struct Pages {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) mail: Mail,
-    /// What messages on their way may take, by door.
-    pub(crate) rooms: Vec<(&'static str, net::Room)>,
+    /// What messages on their way may take: what want of it means, the door.
+    pub(crate) rooms: Vec<(&'static str, &'static str, net::Room)>,
     pub(crate) stopping: net::Token,
 }
 
@@ -103,9 +103,9 @@ impl Pages {
                 // What is served is served, whatever a few damaged messages are.
                 Ok(()) => {
                     let warnings = self.backends.upkeep.warnings(&self.backends.packs);
-                    let short = self.rooms.iter().filter(|(_, room)| room.is_short());
-                    let short = short.map(|(door, _)| {
-                        format!("mail was refused for a while: memory_bytes of [{door}] is used up")
+                    let short = self.rooms.iter().filter(|(_, _, room)| room.is_short());
+                    let short = short.map(|(what, door, _)| {
+                        format!("{what}: memory_bytes of [{door}] is used up")
                     });
                     let lines = std::iter::once("ready".to_owned())
                         .chain(warnings)

@@ -8,8 +8,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 use support::{BINARY, http};
-use testkit::bounds::{self, Mib, Sample, Seen, Size, Soak, soak_server};
-use testkit::{ImapClient, LmtpClient, PASSWORD, Server, Settings};
+use testkit::bounds::{self, Mib, Sample, Seen, Size, Soak, Usage, soak_server};
+use testkit::{ImapClient, LmtpClient, PASSWORD, Pop3Client, Server, Settings};
 
 fn binary() -> String {
     std::env::var("GATEPOST_BINARY").unwrap_or_else(|_| BINARY.to_owned())
@@ -101,6 +101,60 @@ fn want_of_memory_is_a_temporary_error_and_passes() {
         }
         assert!(Instant::now() < until, "what was taken is not given back");
     }
+}
+
+/// Who stops reading within a long message holds little of it, and nobody else waits for that.
+#[test]
+fn pop3_clients_that_stop_reading_share_the_memory_there_is() {
+    const BUDGET: u64 = 4 << 20;
+    const READERS: u64 = 40;
+    let settings = Settings {
+        pop3: format!("memory_bytes = {BUDGET}\n"),
+        ..Settings::default()
+    };
+    let server = Server::with(binary(), settings);
+    // More than the kernel takes off the server's hands.
+    let long = [
+        &b"Subject: long\r\n\r\n"[..],
+        &b"0123456789\r\n".repeat(1 << 20),
+    ]
+    .concat();
+    let mut lmtp = LmtpClient::connect(server.lmtp());
+    lmtp.deliver_ok("carol", &long);
+    lmtp.deliver_ok("carol", &long[..600_000]);
+    let long = support::delivered("carol", &long);
+    let mut bystander = Pop3Client::login(server.pop3(), "carol", PASSWORD);
+    assert!(bystander.retr(1) == long);
+    let health = || http(server.http(), "/health/ready");
+    assert!(!health().contains("memory_bytes"), "{}", health());
+    let before = Usage::of(server.pid()).memory;
+    let slow = |number: u64| {
+        let mut client = Pop3Client::login(server.pop3(), "carol", PASSWORD);
+        client.ok(if number % 2 == 0 {
+            "RETR 1"
+        } else {
+            "TOP 1 9999999"
+        });
+        client
+    };
+    let slow: Vec<Pop3Client> = (0..READERS).map(slow).collect();
+    // A share of 64 KiB always finds room; as much waits in the connection.
+    let allowed = before + BUDGET + READERS * (160 << 10) + (4 << 20);
+    assert!(bystander.retr(1) == long);
+    assert!(bystander.retr(2).len() > 600_000);
+    assert_eq!(bystander.multi("TOP 1 0").len(), long.len() - (12 << 20));
+    let most = Usage::of(server.pid()).memory;
+    println!(
+        "{} before, {} meanwhile, {} allowed",
+        Mib(before),
+        Mib(most),
+        Mib(allowed)
+    );
+    assert!(most < allowed, "{} of {}", Mib(most), Mib(allowed));
+    assert!(health().contains("memory_bytes of [pop3]"), "{}", health());
+    assert!(health().starts_with("HTTP/1.1 200"));
+    drop(slow);
+    bystander.quit();
 }
 
 #[test]

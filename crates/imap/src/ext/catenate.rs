@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::cmd::append::TOOBIG;
-use bytes::{Bytes, BytesMut};
+use crate::session::Found;
+use bytes::Bytes;
+use net::Share;
 
 pub(crate) static EXTENSION: Extension = Extension {
     rfc: "RFC 4469",
@@ -19,6 +21,15 @@ pub(crate) enum Piece {
     Text(Bytes),
     /// `"URL" SP astring`.
     Url(Bytes),
+}
+
+impl Piece {
+    /// What it takes in memory.
+    fn octets(&self) -> usize {
+        match self {
+            Self::Text(octets) | Self::Url(octets) => octets.len(),
+        }
+    }
 }
 
 /// The pieces of a message, and whether one of them was a `literal8`.
@@ -56,38 +67,65 @@ impl Pieces {
         Ok(Some(Self { pieces, binary }))
     }
 
-    /// All octets, in order.
+    /// All octets, in order. `share` gets what they and the pieces take, beside `other` octets.
     ///
     /// # Errors
-    /// BADURL with the first URL that names nothing here, TOOBIG, the store.
-    pub(crate) async fn join(self, cx: &Session) -> Result<Bytes, Refusal> {
+    /// BADURL with the first URL that names nothing here, TOOBIG, UNAVAILABLE, the store.
+    pub(crate) async fn join(
+        self,
+        cx: &Session,
+        share: &mut Share,
+        other: usize,
+    ) -> Result<Bytes, Refusal> {
         let max = cx.deps.mail.options().max_message_bytes as usize;
-        let mut message = BytesMut::new();
+        let texts = self.pieces.iter().map(Piece::octets).sum::<usize>();
+        let mut message = Vec::new();
         for piece in self.pieces {
-            let octets = match piece {
-                Piece::Text(octets) => octets,
-                Piece::Url(url) => named(&url, cx).await?,
-            };
             // RFC 4469 4.2: one has to be defensive.
-            if octets.len() > max.saturating_sub(message.len()) {
-                return Err(TOOBIG);
-            }
+            let left = max.saturating_sub(message.len());
+            let held = other.saturating_add(texts).saturating_add(message.len());
+            let mut admit = |octets: usize, copies: usize| {
+                if octets > left {
+                    return Err(TOOBIG);
+                }
+                match share.grow_to(held.saturating_add(octets.saturating_mul(copies))) {
+                    true => Ok(()),
+                    false => Err(Refusal::NO_ROOM),
+                }
+            };
+            let octets = match piece {
+                Piece::Text(octets) => {
+                    admit(octets.len(), 1)?;
+                    octets
+                }
+                Piece::Url(url) => {
+                    let found = named(&url, cx).await?;
+                    // What is read, and its copy in the message.
+                    admit(found.octets(), 2)?;
+                    let octets = found.read().await?.ok_or_else(|| bad_url(&url))?;
+                    admit(octets.len(), 2)?;
+                    octets
+                }
+            };
+            message.reserve_exact(octets.len());
             message.extend_from_slice(&octets);
         }
-        Ok(message.freeze())
+        Ok(message.into())
     }
 }
 
 /// What a URL names: octets as they are, and no `\Seen` for it (RFC 4469 3).
-async fn named(url: &[u8], cx: &Session) -> Result<Bytes, Refusal> {
+async fn named(url: &[u8], cx: &Session) -> Result<Found, Refusal> {
     let found = match cx.source(url).await {
-        Some(source) => source.read().await?,
+        Some(source) => source.find().await?,
         None => None,
     };
-    found.ok_or_else(|| {
-        let code = Code::BadUrl(printable(url));
-        Refusal::no(code, "there is nothing of that URL")
-    })
+    found.ok_or_else(|| bad_url(url))
+}
+
+fn bad_url(url: &[u8]) -> Refusal {
+    let code = Code::BadUrl(printable(url));
+    Refusal::no(code, "there is nothing of that URL")
 }
 
 /// `url-resp-text`, without octets that the text of a response cannot have.

@@ -1,13 +1,14 @@
 //! From a URL to the message or part it names (RFC 5092 6): for CATENATE and URLFETCH.
 
 use super::{Session, State};
-use crate::cmd::fetch::Passage;
-use crate::grammar::Url;
+use crate::cmd::fetch::{Passage, send_pieces};
 use crate::grammar::mailbox::RawName;
 use crate::grammar::url::{MailboxRef, MessageRef, Target};
+use crate::grammar::{Emit, Url};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use mail::{Account, Email};
+use net::Wire;
 use types::{MailboxId, MailboxName, Rights};
 
 /// A message in a mailbox, or a part of it; whether it is there is open.
@@ -87,20 +88,47 @@ impl Source {
             passage,
         }))
     }
-
-    /// Its octets, as they are; `None` when there is no such message or part.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub(crate) async fn read(&self) -> Result<Option<Bytes>, Refusal> {
-        match self.find().await? {
-            Some(found) => found.read().await,
-            None => Ok(None),
-        }
-    }
 }
 
 impl Found {
+    /// How many octets of the store [`Self::read`] holds.
+    pub(crate) fn octets(&self) -> usize {
+        match self.passage.is_in_digest(&self.email) {
+            true => 0,
+            false => self.passage.read_range(&self.email).len(),
+        }
+    }
+
+    /// How many octets [`Self::read_decoded`] holds, at most.
+    pub(crate) fn octets_decoded(&self) -> usize {
+        match self.passage.is_encoded(&self.email) {
+            // As it is, and what comes of it.
+            true => self.passage.whole_len(&self.email).saturating_mul(2),
+            false => self.octets(),
+        }
+    }
+
+    /// Compares it with what was stored, holding little of it.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be read.
+    pub(crate) async fn verify(&self) -> Result<(), Refusal> {
+        Ok(self.account.mail().verify_content(&self.email).await?)
+    }
+
+    /// Its length and what writes it, reading `piece` octets at once.
+    ///
+    /// # Errors
+    /// The connection; it ends too when the rest cannot be read.
+    pub(crate) async fn send(&self, piece: u32, wire: &mut Wire) -> Result<(), Refusal> {
+        let (front, _) = self.passage.value(&self.email, Bytes::new);
+        let range = self.passage.read_range(&self.email);
+        wire.buffer()
+            .literal_head((front.len() + range.len()) as u64);
+        wire.write(&front);
+        send_pieces(self.account.mail(), &self.email, range, piece, wire).await
+    }
+
     /// Its octets, as they are; `None` when it has no such part.
     ///
     /// # Errors

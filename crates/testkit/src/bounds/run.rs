@@ -88,6 +88,7 @@ pub fn server(binary: impl AsRef<Path>, size: &Size) -> Server {
                 .map(|name| (name, PASSWORD.to_owned()))
                 .collect(),
             imap: memory.clone(),
+            pop3: memory.clone(),
             lmtp: memory,
             extra: format!(
                 "[storage]\ncache_bytes = {half}\n\

@@ -120,8 +120,15 @@ impl Intake {
         let octets = match draft.data {
             Data::Literal(octets) => octets,
             Data::Binary(octets) => without_nul(octets).await?,
-            Data::Pieces(pieces) if pieces.binary => without_nul(pieces.join(cx).await?).await?,
-            Data::Pieces(pieces) => pieces.join(cx).await?,
+            Data::Pieces(pieces) => {
+                let binary = pieces.binary;
+                let (share, waiting) = (&mut self.share, self.waiting_octets);
+                let octets = pieces.join(cx, share, waiting).await?;
+                match binary {
+                    true => without_nul(octets).await?,
+                    false => octets,
+                }
+            }
         };
         // RFC 3502 6.3.11: "This can be used to cancel the append."
         if octets.is_empty() {

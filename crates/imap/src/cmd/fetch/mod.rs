@@ -8,6 +8,7 @@ mod plan;
 mod row;
 mod section;
 
+pub(crate) use content::send_pieces;
 pub(crate) use passage::{Passage, parse_numbers, parse_partial, span};
 pub(crate) use plan::{Item, Message, Needs, Plan};
 

@@ -219,6 +219,11 @@ impl Passage {
         Ok(content.map(|content| content.slice_ref(self.cut(&content))))
     }
 
+    /// The octets of its section in the blob.
+    pub(crate) fn whole_len(&self, email: &Email) -> usize {
+        self.located(email).map_or(0, |range| range.len())
+    }
+
     /// Whether it has a transfer encoding to be taken off.
     pub(crate) fn is_encoded(&self, email: &Email) -> bool {
         let located = email.digest().and_then(|d| d.locate(&self.section));

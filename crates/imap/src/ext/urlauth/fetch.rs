@@ -12,7 +12,7 @@ use crate::session::{Found, Source, find_mailbox};
 use crate::view::MAX_PENDING;
 use bytes::Bytes;
 use mail::Account;
-use net::Wire;
+use net::{Share, Wire};
 use types::{MailboxName, Rights};
 
 /// RFC 5524: URLFETCH tells the structure of a part, and decodes it.
@@ -33,6 +33,12 @@ pub(super) static SPEC: Spec = Spec {
     rfc: &["RFC 4467 7", "RFC 5524 3"],
     parse,
 };
+
+/// What is longer is read while it is sent.
+const AT_ONCE: usize = 2 << 20;
+/// In the first of these pieces that there is memory for.
+const PIECES: [u32; 2] = [256 << 10, LEAST];
+const LEAST: u32 = 64 << 10;
 
 struct UrlFetch {
     wanted: Vec<Wanted>,
@@ -117,7 +123,8 @@ impl Run for UrlFetch {
         cx.wire.buffer().raw(b"* URLFETCH");
         for wanted in self.wanted {
             // The line that is begun must be finished, whatever happens to the store.
-            let answer = match read(&reader, &wanted).await {
+            let mut share = cx.deps.memory.sending.share();
+            let answer = match read(&reader, &wanted, &mut share).await {
                 Ok(answer) => answer,
                 Err(refusal) => {
                     trouble = Some(refusal);
@@ -126,7 +133,7 @@ impl Run for UrlFetch {
             };
             cx.wire.buffer().raw(b" ").string(&wanted.url);
             match answer {
-                Some(answer) => answer.write(&mut cx.wire),
+                Some(answer) => answer.send(&mut cx.wire).await?,
                 None => drop(cx.wire.buffer().raw(b" NIL")),
             }
             cx.wire.flush_if_over(MAX_PENDING).await?;
@@ -142,61 +149,105 @@ impl Run for UrlFetch {
 /// What is told of a message that is there.
 struct Answer {
     structure: Option<Vec<u8>>,
-    data: Option<(Data, Option<Bytes>)>,
+    data: Option<(Data, Option<Content>)>,
 }
 
-/// `None` when it is not there, or not for this reader.
-async fn read(reader: &Reader, wanted: &Wanted) -> Result<Option<Answer>, Refusal> {
+enum Content {
+    Whole(Bytes),
+    /// Read while it is sent, so many octets at once.
+    Long(Box<Found>, u32),
+}
+
+/// `None` when it is not there, or not for this reader. `share` gets what the answer takes in memory.
+async fn read(
+    reader: &Reader,
+    wanted: &Wanted,
+    share: &mut Share,
+) -> Result<Option<Answer>, Refusal> {
     let Some(found) = reader.redeem(&wanted.url).await? else {
         return Ok(None);
     };
     if !found.passage.exists(&found.email) {
         return Ok(None);
     }
-    let content = match wanted.data {
-        Some(Data::Plain | Data::Body) => found.read().await?,
-        Some(Data::Binary) => found.read_decoded().await?,
-        None => None,
+    let is_header = wanted.structure && found.passage.structure(&found.email).is_none();
+    let whole = match wanted.data {
+        Some(Data::Plain | Data::Body) if !is_header => {
+            if let Some(piece) = in_pieces(&found, share)? {
+                found.verify().await?;
+                let structure = wanted.structure.then(|| structure(&found, wanted, None));
+                let content = Content::Long(Box::new(found), piece);
+                let data = wanted.data.map(|data| (data, Some(content)));
+                return Ok(Some(Answer { structure, data }));
+            }
+            found.read().await?
+        }
+        Some(Data::Binary) => {
+            take(share, found.octets_decoded())?;
+            found.read_decoded().await?
+        }
+        None if !is_header => None,
+        _ => {
+            take(share, found.octets())?;
+            found.read().await?
+        }
     };
-    let decoded = content
-        .as_ref()
-        .filter(|_| wanted.data == Some(Data::Binary));
     Ok(Some(Answer {
-        structure: match wanted.structure {
-            true => Some(structure(&found, decoded).await?),
-            false => None,
-        },
-        data: wanted.data.map(|data| (data, content)),
+        structure: wanted
+            .structure
+            .then(|| structure(&found, wanted, whole.as_ref())),
+        data: wanted.data.map(|data| (data, whole.map(Content::Whole))),
     }))
 }
 
+/// How many octets of it to read at once; `None`: all, for which there is room.
+fn in_pieces(found: &Found, share: &mut Share) -> Result<Option<u32>, Refusal> {
+    let octets = found.octets();
+    if !found.passage.is_verbatim() {
+        take(share, octets)?;
+        return Ok(None);
+    }
+    if octets <= AT_ONCE && share.grow_to(octets) {
+        return Ok(None);
+    }
+    let mut pieces = PIECES.into_iter();
+    let fits = pieces.find(|piece| share.grow_to(*piece as usize));
+    Ok(Some(fits.unwrap_or(LEAST)))
+}
+
+fn take(share: &mut Share, octets: usize) -> Result<(), Refusal> {
+    match share.grow_to(octets) {
+        true => Ok(()),
+        false => Err(Refusal::NO_ROOM),
+    }
+}
+
 /// `body`, of what is answered (RFC 5524 3.2).
-async fn structure(found: &Found, decoded: Option<&Bytes>) -> Result<Vec<u8>, Refusal> {
+fn structure(found: &Found, wanted: &Wanted, answered: Option<&Bytes>) -> Vec<u8> {
     let Some(structure) = found.passage.structure(&found.email) else {
         // A header is no part. RFC 6522 4 has a type for it.
-        let header = found.read().await?.unwrap_or_default();
+        let header = answered.map_or(&[][..], |header| header);
         let mut out = b"(\"text\" \"rfc822-headers\" NIL NIL NIL \"8bit\" ".to_vec();
         out.num(header.len() as u64).raw(b" ");
-        out.num(memchr::memchr_iter(b'\n', &header).count() as u64);
+        out.num(memchr::memchr_iter(b'\n', header).count() as u64);
         out.raw(b")");
-        return Ok(out);
+        return out;
     };
-    Ok(match decoded {
-        Some(content) if found.passage.is_encoded(&found.email) => {
-            message::decoded_structure(structure, content)
-        }
-        _ => structure.to_vec(),
-    })
+    let is_decoded = wanted.data == Some(Data::Binary) && found.passage.is_encoded(&found.email);
+    match answered.filter(|_| is_decoded) {
+        Some(content) => message::decoded_structure(structure, content),
+        None => structure.to_vec(),
+    }
 }
 
 impl Answer {
-    fn write(self, wire: &mut Wire) {
+    async fn send(self, wire: &mut Wire) -> Result<(), Refusal> {
         if let Some(structure) = self.structure {
             let out = wire.buffer();
             out.raw(b" (BODYPARTSTRUCTURE ").raw(&structure).raw(b")");
         }
         let Some((data, content)) = self.data else {
-            return;
+            return Ok(());
         };
         let (before, after): (&[u8], &[u8]) = match data {
             Data::Plain => (b" ", b""),
@@ -205,10 +256,12 @@ impl Answer {
         };
         wire.buffer().raw(before);
         match content {
-            Some(content) => write(content, data == Data::Binary, wire),
+            Some(Content::Whole(content)) => write(content, data == Data::Binary, wire),
+            Some(Content::Long(found, piece)) => found.send(piece, wire).await?,
             None => drop(wire.buffer().raw(b"NIL")),
         }
         wire.buffer().raw(after);
+        Ok(())
     }
 }
 
