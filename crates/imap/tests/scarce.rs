@@ -199,7 +199,8 @@ async fn what_urls_name_goes_in_pieces_or_waits_for_memory() {
 async fn what_is_put_together_takes_of_the_memory_for_what_comes_in() {
     let memory = Memory::new(20 << 20);
     let server = with_a_long_message(memory.clone()).await;
-    let long = "c APPEND INBOX CATENATE (TEXT {14+}\r\nSubject: new\r\n URL \"/INBOX/;uid=1/;section=TEXT\")\r\n";
+    let long = "c APPEND INBOX CATENATE (TEXT {14+}\r\nSubject: new\r\n \
+                URL \"/INBOX/;uid=1/;section=TEXT\")\r\n";
     let short =
         "d APPEND INBOX CATENATE (URL \"/INBOX/;uid=1/;section=HEADER\" TEXT {3+}\r\nHi.)\r\n";
     let count = "e STATUS INBOX (MESSAGES)\r\n";

@@ -202,8 +202,8 @@ impl Mail {
     }
 
     /// Removes an account with all its mail: first its name, so that nobody can reach it any more,
-    /// then its keys. After an error or a crash it is there whole, or the sweep removes what is left.
-    /// `NotFound`.
+    /// then its keys. After an error or a crash it is there whole, or the sweep removes what is
+    /// left. `NotFound`.
     pub async fn remove_account(&self, name: &str) -> Result<(), MailError> {
         let info = self.find_account(name).await?;
         let info = info.ok_or_else(|| MailError::not_found("no such account"))?;
@@ -225,8 +225,8 @@ impl Mail {
         self.purge_account(info.id).await
     }
 
-    /// Removes what is left of an account that was removed: by a crash, or written since by a session
-    /// that was open then. `true`: there is no such account.
+    /// Removes what is left of an account that was removed: by a crash, or written since by a
+    /// session that was open then. `true`: there is no such account.
     pub(crate) async fn finish_removal(&self, id: AccountId) -> Result<bool, MailError> {
         if !self.was_removed(id).await? {
             return Ok(false);

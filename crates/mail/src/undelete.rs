@@ -103,10 +103,10 @@ impl Account {
         Ok(None)
     }
 
-    /// Brings messages back into their mailboxes: with a new uid, but the POP3 unique id (a new one if
-    /// another message has it), flags and keywords they had, without `\Deleted`. A mailbox that is gone is made anew. Removals are
-    /// brought back one after the other, each wholly or not at all. `OverQuota`, `Limit`; what came
-    /// back before stays.
+    /// Brings messages back into their mailboxes: with a new uid, but the POP3 unique id (a new one
+    /// if another message has it), flags and keywords they had, without `\Deleted`. A mailbox that
+    /// is gone is made anew. Removals are brought back one after the other, each wholly or not at
+    /// all. `OverQuota`, `Limit`; what came back before stays.
     pub async fn undelete(&self, wanted: &Wanted) -> Result<Restored, MailError> {
         let mut restored = Restored::default();
         for (id, removal) in self.0.removals().await? {

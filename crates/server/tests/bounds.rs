@@ -130,7 +130,7 @@ fn pop3_clients_that_stop_reading_share_the_memory_there_is() {
     let before = Usage::of(server.pid()).memory;
     let slow = |number: u64| {
         let mut client = Pop3Client::login(server.pop3(), "carol", PASSWORD);
-        client.ok(if number % 2 == 0 {
+        client.ok(if number.is_multiple_of(2) {
             "RETR 1"
         } else {
             "TOP 1 9999999"

@@ -1,5 +1,6 @@
-//! The power goes, the server is killed or runs out of memory, at random moments of a busy life: what was
-//! acknowledged is there, what was deleted stays deleted, no UID, MODSEQ or UIDL means two things.
+//! The power goes, the server is killed or runs out of memory, at random moments of a busy life:
+//! what was acknowledged is there, what was deleted stays deleted, no UID, MODSEQ or UIDL means two
+//! things.
 //!
 //! A few rounds here; `cargo xtask torture` for as long as wanted.
 #![allow(missing_docs, clippy::unwrap_used)]

@@ -158,7 +158,8 @@ enum Content {
     Long(Box<Found>, u32),
 }
 
-/// `None` when it is not there, or not for this reader. `share` gets what the answer takes in memory.
+/// `None` when it is not there, or not for this reader. `share` gets what the answer takes in
+/// memory.
 async fn read(
     reader: &Reader,
     wanted: &Wanted,
