@@ -550,7 +550,7 @@ async fn with_too_little_room_a_compaction_gives_up_and_is_tried_again() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.context.contains("too little room"), "{error}");
     assert_eq!(files(dir.path(), "pack"), names);
-    let is_pack = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(".pack.tmp");
+    let is_pack = |path: &PathBuf| path.to_string_lossy().ends_with(".pack.tmp");
     // An index may just be being written.
     assert!(!files(dir.path(), "tmp").iter().any(is_pack));
     // Deliveries go on.
