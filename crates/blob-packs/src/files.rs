@@ -97,8 +97,8 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Removes one of the files of each pack, durably. The indexes go before the packs: an index
-/// without a pack means that the pack was lost, and after a power cut what was removed later may be gone
-/// and what was removed before still be there.
+/// without a pack means that the pack was lost, and after a power cut what was removed later may be
+/// gone and what was removed before still be there.
 pub(crate) fn remove_all(dir: &Path, packs: &[u32], which: Which) -> io::Result<()> {
     for number in packs {
         remove(&path(dir, *number, which))?;
