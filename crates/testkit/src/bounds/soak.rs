@@ -10,8 +10,8 @@ use crate::corpus::{Chance, Corpus};
 use crate::{ImapClient, LmtpClient, PASSWORD, Pop3Client, Server, Settings};
 
 /// A server on whose calendar a day passes in a minute: what is removed today is forgotten, and its
-/// space given back, a few minutes later. Its caches are full soon, so that what grows after that is
-/// not one of them.
+/// space given back, a few minutes later. Its caches are full soon, so that what grows after that
+/// is not one of them.
 #[must_use]
 pub fn server(binary: impl AsRef<Path>) -> Server {
     let settings = Settings {
