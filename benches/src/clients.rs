@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::tls::Tls;
-use crate::wire::{Result, Wire};
+use crate::wire::{QuickAck, Result, Stream, Wire, dial};
 
 /// Where a client connects, and as whom it logs in.
 #[derive(Clone)]
@@ -13,6 +13,8 @@ pub(crate) struct Door {
     pub(crate) password: String,
     /// TLS from the first octet.
     pub(crate) tls: Option<Tls>,
+    /// See [`QuickAck`].
+    pub(crate) quick_ack: bool,
 }
 
 impl Door {
@@ -25,10 +27,17 @@ impl Door {
     }
 
     fn connect(&self, buffer: usize) -> Result<Wire> {
-        match &self.tls {
-            Some(tls) => tls.connect(self.address, buffer),
-            None => Wire::connect(self.address, buffer),
-        }
+        let tcp = dial(self.address)?;
+        let tcp: Box<dyn Stream> = if self.quick_ack {
+            Box::new(QuickAck(tcp))
+        } else {
+            Box::new(tcp)
+        };
+        let stream = match &self.tls {
+            Some(tls) => tls.over(tcp)?,
+            None => tcp,
+        };
+        Ok(Wire::over(stream, buffer))
     }
 }
 

@@ -1,6 +1,5 @@
 //! TLS as a client's mail program speaks it; the certificate is the one the server was given.
 
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::wire::{Result, Stream, Wire, dial};
+use crate::wire::{Result, Stream};
 
 /// Connects to servers that hold one known certificate.
 #[derive(Clone)]
@@ -36,12 +35,12 @@ impl Tls {
         })
     }
 
-    pub(crate) fn connect(&self, address: SocketAddr, buffer: usize) -> Result<Wire> {
+    /// The handshake comes with the first octet.
+    pub(crate) fn over(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>> {
         let name = ServerName::try_from("localhost")?;
         let connection = ClientConnection::new(self.config.clone(), name)?;
-        let stream = StreamOwned::new(connection, dial(address)?);
-        Ok(Wire::over(Box::new(stream), buffer))
+        Ok(Box::new(StreamOwned::new(connection, stream)))
     }
 }
 
-impl Stream for StreamOwned<ClientConnection, TcpStream> {}
+impl Stream for StreamOwned<ClientConnection, Box<dyn Stream>> {}

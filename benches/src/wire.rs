@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use memchr::{memchr, memmem};
+use rustix::net::sockopt::set_tcp_quickack;
 
 /// The benchmark's errors are only ever shown.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -37,6 +38,38 @@ pub(crate) trait Stream: Read + Write + Send {
 impl Stream for TcpStream {
     fn second(&self) -> io::Result<TcpStream> {
         self.try_clone()
+    }
+}
+
+/// A connection whose client acknowledges at once what it has read.
+///
+/// For a server that leaves Nagle's algorithm on and writes an answer in pieces: its second piece
+/// waits for the acknowledgement of the first, and the client's kernel for something to send with
+/// it, 40 ms. On Ethernet a piece of a few kilobytes is several segments, of which every second is
+/// acknowledged at once; on loopback, with segments of 64 KB, it is less than one.
+pub(crate) struct QuickAck(pub(crate) TcpStream);
+
+impl Read for QuickAck {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The kernel forgets it as soon as something is sent.
+        set_tcp_quickack(&self.0, true)?;
+        self.0.read(buffer)
+    }
+}
+
+impl Write for QuickAck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Stream for QuickAck {
+    fn second(&self) -> io::Result<TcpStream> {
+        self.0.try_clone()
     }
 }
 

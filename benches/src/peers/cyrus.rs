@@ -157,6 +157,11 @@ impl Peer for Cyrus {
         self.address(2)
     }
 
+    /// It writes 4096 octets at a time and does not turn off Nagle's algorithm.
+    fn wants_quick_ack(&self) -> bool {
+        true
+    }
+
     fn tls_imap(&self) -> Result<Door> {
         self.tls(3)
     }

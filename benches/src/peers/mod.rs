@@ -62,7 +62,14 @@ pub(crate) trait Peer {
             user: READER.to_owned(),
             password: PASSWORD.to_owned(),
             tls: None,
+            quick_ack: self.wants_quick_ack(),
         }
+    }
+
+    /// Whether its answers come late to a client that acknowledges when it has something to say:
+    /// [`crate::wire::QuickAck`].
+    fn wants_quick_ack(&self) -> bool {
+        false
     }
 
     fn tls_imap(&self) -> Result<Door> {

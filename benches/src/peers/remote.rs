@@ -126,6 +126,7 @@ impl Peer for Remote {
             user: self.user.clone(),
             password: self.password.clone(),
             tls: None,
+            quick_ack: false,
         }
     }
 
