@@ -154,8 +154,12 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     for round in 0..args.rounds.max(1) {
         for start in &servers {
             let mut peer = start.start()?;
-            if !peer.offers(Need::Receivers) {
-                return Err("the mixed workload needs accounts of its own".into());
+            let doors = [Need::Imap, Need::Pop3, Need::Lmtp];
+            let offered = doors.into_iter().all(|need| peer.offers(need));
+            if !offered || peer.receivers() < WATCHED + POLLED {
+                return Err("the mixed workload delivers to 64 accounts: it needs --imap, --pop3, \
+                            --lmtp, --may-write, and so many --receivers"
+                    .into());
             }
             eprintln!("== {}", peer.name());
             let outcome = measure(args, peer.as_mut(), &plan.messages, round)?;

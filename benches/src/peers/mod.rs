@@ -32,8 +32,9 @@ pub(crate) enum Need {
     Imap,
     Pop3,
     Lmtp,
-    /// TLS from the first octet on IMAP and POP3.
-    Tls,
+    /// IMAP with TLS from the first octet.
+    Imaps,
+    Pop3s,
     /// What is stored may be changed.
     Write,
     /// A process of ours: its memory is seen, it is stopped and started.
@@ -83,6 +84,11 @@ pub(crate) trait Peer {
     /// The reader's mailbox.
     fn mailbox(&self) -> String {
         "INBOX".to_owned()
+    }
+
+    /// How many accounts there are for deliveries.
+    fn receivers(&self) -> usize {
+        RECEIVERS
     }
 
     /// The name of one of the accounts that deliveries go to.
