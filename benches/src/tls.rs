@@ -1,7 +1,9 @@
 //! TLS as a client's mail program speaks it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -62,7 +64,11 @@ impl Tls {
     }
 }
 
-impl Stream for StreamOwned<ClientConnection, Box<dyn Stream>> {}
+impl Stream for StreamOwned<ClientConnection, Box<dyn Stream>> {
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.sock.set_patience(patience)
+    }
+}
 
 fn roots(path: &Path) -> Result<RootCertStore> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());

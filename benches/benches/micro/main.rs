@@ -1,5 +1,5 @@
-//! The hot pieces alone: `cargo bench -p gatepost-bench` says how long they take, `cargo xtask bench
-//! instructions` how many instructions.
+//! The hot pieces alone: `cargo bench -p gatepost-bench` says how long they take, `cargo xtask
+//! bench instructions` how many instructions.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod commands;

@@ -8,13 +8,14 @@ mod remote;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use testkit::Dovecot;
 
 pub(crate) use gatepost::Gatepost;
 pub(crate) use process::memory;
-pub(crate) use remote::{Remote, Target};
+pub(crate) use remote::{Remote, Target, resolve};
 
 use crate::clients::Door;
 use crate::wire::Result;
@@ -25,6 +26,10 @@ pub(crate) const READER: &str = "bench";
 const RECEIVERS: usize = 64;
 /// Stored as it is, so that no server pays for a hash.
 pub(crate) const PASSWORD: &str = "pass";
+
+/// Dovecot 2.3 begins to watch a second after NOTIFY, and again after each change it has told;
+/// what changes before goes untold until the next change.
+pub(crate) const NOTIFY_BEGINS_LATE: Duration = Duration::from_millis(1500);
 
 /// What a workload needs of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +144,11 @@ pub(crate) trait Peer {
         self.stop()?;
         process::evict(&data)?;
         self.start()
+    }
+
+    /// How long after NOTIFY (RFC 5465), and after each change, it certainly tells of the next.
+    fn notify_begins(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Why so many connections in IDLE cannot be told of a delivery on this machine, if they

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use super::{Need, Peer};
-use crate::clients::{Door, Imap};
+use crate::clients::Door;
+use crate::imap::Imap;
 use crate::tls::{Tls, Trust};
 use crate::wire::{Result, SMALL};
 
@@ -64,13 +65,7 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn is_given(&self) -> bool {
-        let all = [
-            &self.imap,
-            &self.pop3,
-            &self.lmtp,
-            &self.imaps,
-            &self.pop3s,
-        ];
+        let all = [&self.imap, &self.pop3, &self.lmtp, &self.imaps, &self.pop3s];
         all.into_iter().any(Option::is_some)
     }
 
@@ -78,7 +73,9 @@ impl Target {
         let (Some(given), Some(address)) = (given, resolve(given)?) else {
             return Ok(None);
         };
-        let host = given.rsplit_once(':').map_or(given.as_str(), |(host, _)| host);
+        let host = given
+            .rsplit_once(':')
+            .map_or(given.as_str(), |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let trust = if self.insecure_tls {
             Trust::Any
@@ -151,7 +148,8 @@ impl Remote {
     }
 }
 
-fn resolve(given: Option<&String>) -> Result<Option<SocketAddr>> {
+/// An address by name, if one was given.
+pub(crate) fn resolve(given: Option<&String>) -> Result<Option<SocketAddr>> {
     let Some(given) = given else {
         return Ok(None);
     };

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, expect};
-use crate::clients::Imap;
+use crate::imap::Imap;
 use crate::wire::{Result, SMALL};
 use crate::workloads::{pop3, session};
 

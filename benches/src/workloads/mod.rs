@@ -10,9 +10,7 @@ mod session;
 mod tls;
 
 use crate::bench::Bench;
-use crate::peers::Need::{
-    self, Imap, Imaps, Lmtp, Pop3, Pop3s, Process, Receivers, Write,
-};
+use crate::peers::Need::{self, Imap, Imaps, Lmtp, Pop3, Pop3s, Process, Receivers, Write};
 use crate::wire::Result;
 
 /// One function that measures one or more rows.
