@@ -1,5 +1,6 @@
 //! The servers that are measured.
 
+mod courier;
 mod cyrus;
 mod dovecot;
 mod gatepost;
@@ -166,6 +167,8 @@ pub(crate) enum Kind {
     Dovecot,
     /// Debian's Cyrus IMAP.
     Cyrus,
+    /// Debian's Courier IMAP.
+    Courier,
 }
 
 impl Kind {
@@ -173,6 +176,7 @@ impl Kind {
         match self {
             Self::Dovecot => Dovecot::installed(),
             Self::Cyrus => cyrus::installed(),
+            Self::Courier => courier::installed(),
         }
     }
 
@@ -181,6 +185,7 @@ impl Kind {
         match self {
             Self::Dovecot => dovecot::INSTALL,
             Self::Cyrus => cyrus::INSTALL,
+            Self::Courier => courier::INSTALL,
         }
     }
 
@@ -189,6 +194,7 @@ impl Kind {
         match self {
             Self::Dovecot => Ok(Box::new(dovecot::start()?)),
             Self::Cyrus => Ok(Box::new(cyrus::Cyrus::new()?)),
+            Self::Courier => Ok(Box::new(courier::Courier::new()?)),
         }
     }
 }
