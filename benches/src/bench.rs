@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use testkit::corpus::Corpus;
 
-use crate::clients::{Door, Imap, Pop3};
+use crate::clients::{Door, Pop3};
+use crate::imap::Imap;
 use crate::peers::{self, Peer};
 use crate::report::Round;
 use crate::stats::{Latency, median};

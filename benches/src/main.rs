@@ -5,9 +5,11 @@
 
 mod bench;
 mod clients;
+mod deflate;
 mod delay;
 mod growth;
 mod html;
+mod imap;
 mod limits;
 mod mixed;
 mod peers;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::clients::{Door, Imap, Lmtp, Pop3};
+use crate::clients::{Door, Lmtp, Pop3};
+use crate::imap::Imap;
 use crate::peers::{Need, Peer};
 use crate::report::aligned;
 use crate::run::{Servers, Start, plan, write_json};
@@ -154,8 +155,14 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     for round in 0..args.rounds.max(1) {
         for start in &servers {
             let mut peer = start.start()?;
-            if !peer.offers(Need::Receivers) {
-                return Err("the mixed workload needs accounts of its own".into());
+            let doors = [Need::Imap, Need::Pop3, Need::Lmtp];
+            let offered = doors.into_iter().all(|need| peer.offers(need));
+            if !offered || peer.receivers() < WATCHED + POLLED {
+                return Err(
+                    "the mixed workload delivers to 64 accounts: it needs --imap, --pop3, \
+                            --lmtp, --may-write, and so many --receivers"
+                        .into(),
+                );
             }
             eprintln!("== {}", peer.name());
             let outcome = measure(args, peer.as_mut(), &plan.messages, round)?;

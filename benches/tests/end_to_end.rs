@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use testkit::{ImapClient, Server};
+use testkit::{ImapClient, Server, Settings};
 
 fn bench() -> Command {
     Command::new(env!("CARGO_BIN_EXE_gatepost-bench"))
@@ -109,7 +109,13 @@ fn state(server: &Server) -> String {
 
 #[test]
 fn a_server_by_address_is_only_read() {
-    let server = Server::start(gatepost());
+    let mut settings = Settings {
+        tls: true,
+        ..Settings::default()
+    };
+    let dave = ("dave".to_owned(), testkit::PASSWORD.to_owned());
+    settings.accounts.push(dave);
+    let server = Server::with(gatepost(), settings);
     let mut imap = ImapClient::login(server.imap(), "alice", testkit::PASSWORD);
     for number in 0..5 {
         let message = format!("Subject: {number}\r\n\r\nbody\r\n");
@@ -128,7 +134,12 @@ fn a_server_by_address_is_only_read() {
             ])
             .args(["--imap", &server.imap().to_string()])
             .args(["--pop3", &server.pop3().to_string()])
-            .args(["--lmtp", &server.lmtp().to_string()]),
+            .args(["--lmtp", &server.lmtp().to_string()])
+            .args(["--imaps", &server.address("imap-tls").to_string()])
+            .args(["--pop3s", &server.address("pop3-tls").to_string()])
+            .arg("--tls-ca")
+            .arg(server.file("cert.pem"))
+            .args(["--receivers", "alice,bob,carol,dave"]),
     );
     assert_eq!(state(&server), before);
     let values = report["servers"][0]["values"].as_object().unwrap();
@@ -139,6 +150,10 @@ fn a_server_by_address_is_only_read() {
         "select-16",
         "search-text",
         "pop3-poll",
+        "login-tls",
+        "fetch-body-all-tls",
+        "pop3-poll-tls",
+        "pop3-poll-4",
     ] {
         assert!(values.contains_key(row), "{row}: {report}");
     }
@@ -149,6 +164,7 @@ fn a_server_by_address_is_only_read() {
         "copy",
         "memory-start",
         "pop3-retr-lockstep",
+        "pop3-poll-16",
     ] {
         assert!(!values.contains_key(row), "{row}: {report}");
     }

@@ -49,7 +49,8 @@ fn method(report: &Report) -> String {
          the run.</li>\n\
          <li>A push is a connection that is kept; its cost is that of the changes alone, and 0 \
          while nothing changes. Five deliveries are measured one after the other and multiplied \
-         (marked *).</li>\n\
+         (marked *). With NOTIFY they come a second and a half apart where the server is Dovecot, \
+         which begins to watch only then.</li>\n\
          <li>Octets are those of TCP payload. A round trip is a turn-around from client to server \
          and back, counted whenever the client has to wait for an answer to what it has sent; the TCP \
          handshake and the greeting are one each; a push that arrives unasked is half a one.</li>\n\

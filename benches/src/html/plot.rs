@@ -2,6 +2,25 @@
 
 use std::fmt::Write as _;
 
+/// What stands at the points of a line: lines that lie close are told apart by it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mark {
+    Circle,
+    Square,
+    Diamond,
+}
+
+impl Mark {
+    /// From its middle.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Circle => "m-2.8 0a2.8 2.8 0 1 0 5.6 0a2.8 2.8 0 1 0 -5.6 0",
+            Self::Square => "m-2.6 -2.6h5.2v5.2h-5.2z",
+            Self::Diamond => "m0 -3.8l3.8 3.8l-3.8 3.8l-3.8 -3.8z",
+        }
+    }
+}
+
 /// One line of a plot, or one colour of bars.
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -9,6 +28,7 @@ pub(crate) struct Series {
     /// Which of the page's colours.
     pub(crate) colour: usize,
     pub(crate) dashed: bool,
+    pub(crate) mark: Mark,
     /// One for each value of x; none where nothing is known.
     pub(crate) values: Vec<Option<f64>>,
 }
@@ -30,28 +50,32 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 
-/// Whole decades around the values.
+/// Whole decades around the values, and below them a step for those that are nothing.
 #[derive(Debug, Clone, Copy)]
 struct Decades {
     low: i32,
     high: i32,
+    zero: bool,
 }
 
 impl Decades {
     fn around(values: impl Iterator<Item = f64>) -> Self {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values.filter(|value| *value > 0.0) {
-            low = low.min(value);
-            high = high.max(value);
+        let (mut low, mut high, mut zero) = (f64::INFINITY, f64::NEG_INFINITY, false);
+        for value in values {
+            if value > 0.0 {
+                low = low.min(value);
+                high = high.max(value);
+            } else {
+                zero = true;
+            }
         }
-        if low > high {
-            return Self { low: 0, high: 1 };
-        }
-        let low = low.log10().floor() as i32;
-        Self {
-            low,
-            high: (high.log10().ceil() as i32).max(low + 1),
-        }
+        let (low, high) = if low > high {
+            (0, 1)
+        } else {
+            let low = low.log10().floor() as i32;
+            (low, (high.log10().ceil() as i32).max(low + 1))
+        };
+        Self { low, high, zero }
     }
 
     /// From 0 to 1; what is nothing lies at the bottom.
@@ -59,12 +83,15 @@ impl Decades {
         if value <= 0.0 {
             return 0.0;
         }
-        let part = (value.log10() - f64::from(self.low)) / f64::from(self.high - self.low);
+        let step = f64::from(i32::from(self.zero));
+        let steps = f64::from(self.high - self.low) + step;
+        let part = (value.log10() - f64::from(self.low) + step) / steps;
         part.clamp(0.0, 1.0)
     }
 
     fn ticks(self) -> impl Iterator<Item = f64> {
-        (self.low..=self.high).map(|decade| 10f64.powi(decade))
+        let decades = (self.low..=self.high).map(|decade| 10f64.powi(decade));
+        self.zero.then_some(0.0).into_iter().chain(decades)
     }
 }
 
@@ -143,7 +170,12 @@ fn line(out: &mut String, series: &Series, points: &[(f64, f64)]) {
         path.trim_end()
     );
     for (x, y) in points {
-        let _ = write!(out, r#"<circle cx="{x:.1}" cy="{y:.1}" r="2.6"/>"#);
+        let (x, y) = (format!("{x:.1}"), format!("{y:.1}"));
+        let _ = write!(
+            out,
+            r#"<path class="mark" d="M{x} {y}{}"/>"#,
+            series.mark.path()
+        );
     }
     out.push_str("</g>");
 }
@@ -159,14 +191,17 @@ pub(crate) struct Bars<'a> {
 
 impl Bars<'_> {
     pub(crate) fn svg(&self) -> String {
-        const NAMES: f64 = 176.0;
-        const VALUES: f64 = 64.0;
-        const BAR: f64 = 9.0;
-        const WIDE: f64 = 620.0;
+        const NAMES: f64 = 190.0;
+        const VALUES: f64 = 56.0;
+        const BAR: f64 = 11.0;
+        const WIDE: f64 = 530.0;
         let row = BAR * self.series.len() as f64 + 8.0;
         let height = 8.0 + row * self.labels.len() as f64 + 36.0;
         let all = self.series.iter().flat_map(|series| &series.values);
-        let decades = Decades::around(all.flatten().copied());
+        let decades = Decades {
+            zero: true,
+            ..Decades::around(all.flatten().copied())
+        };
         let wide = WIDE - NAMES - VALUES;
         let mut out = open(self.title, WIDE, height);
         let bottom = height - 36.0;
@@ -201,7 +236,7 @@ impl Bars<'_> {
                     BAR - 1.0,
                     NAMES + long + 4.0,
                     y + BAR - 1.2,
-                    crate::sync::number(value)
+                    brief(value)
                 );
             }
         }
@@ -222,8 +257,9 @@ fn figure(title: &str, svg: &str, series: &[Series]) -> String {
         let dashed = if one.dashed { " dashed" } else { "" };
         let _ = write!(
             legend,
-            r#"<li class="c{}{dashed}"><svg viewBox="0 0 24 10" aria-hidden="true"><polyline points="1,5 23,5"/></svg>{}</li>"#,
+            r#"<li class="c{}{dashed}"><svg viewBox="0 0 24 10" aria-hidden="true"><polyline points="1,5 23,5"/><path class="mark" d="M12 5{}"/></svg>{}</li>"#,
             one.colour,
+            one.mark.path(),
             escaped(&one.name)
         );
     }
@@ -243,6 +279,17 @@ fn short(value: f64) -> String {
     }
 }
 
+/// A bar's number: where it is large, three digits of it.
+fn brief(value: f64) -> String {
+    let (value, unit) = match value {
+        v if v >= 1e9 => (v / 1e9, " G"),
+        v if v >= 1e6 => (v / 1e6, " M"),
+        v if v >= 1e4 => (v / 1e3, " k"),
+        v => (v, ""),
+    };
+    format!("{}{unit}", crate::sync::number(value))
+}
+
 /// Text as HTML and SVG take it.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
@@ -260,12 +307,19 @@ mod tests {
         let decades = Decades::around([0.0, 3.0, 420.0].into_iter());
         assert_eq!((decades.low, decades.high), (0, 3));
         assert_eq!(decades.part(0.0), 0.0);
+        assert!((decades.part(1.0) - 0.25).abs() < 1e-9);
         assert!((decades.part(1000.0) - 1.0).abs() < 1e-9);
+        assert_eq!(decades.ticks().count(), 5);
+        let without = Decades::around([3.0, 420.0].into_iter());
+        assert!((without.part(1.0)).abs() < 1e-9);
     }
 
     #[test]
     fn ticks_are_short() {
         assert_eq!(short(1e6), "1M");
         assert_eq!(short(0.01), "0.010");
+        assert_eq!(brief(171_974_711.0), "172 M");
+        assert_eq!(brief(576_517.0), "577 k");
+        assert_eq!(brief(1509.0), "1509");
     }
 }

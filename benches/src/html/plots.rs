@@ -1,6 +1,6 @@
 //! Which plots the page has.
 
-use super::plot::{Bars, Lines, Series, escaped};
+use super::plot::{Bars, Lines, Mark, Series, escaped};
 use crate::sync::result::{Cell, Change, Measured, Report};
 
 /// Strategies whose lines are drawn, with their colours; all of them would be too many.
@@ -126,6 +126,7 @@ fn bars(
             // Blue and orange are told apart by everyone.
             colour: [3, 0, 2, 4].get(index).copied().unwrap_or(7),
             dashed: false,
+            mark: Mark::Square,
             values: of(server),
         });
     Bars {
@@ -183,6 +184,11 @@ fn drawn(of: impl Fn(&str) -> Vec<Option<f64>>) -> Vec<Series> {
         name: name.to_owned(),
         colour,
         dashed,
+        mark: match name {
+            "imap-idle" | "imap-notify" => Mark::Diamond,
+            name if name.starts_with("pop3") => Mark::Square,
+            _ => Mark::Circle,
+        },
         values: of(name),
     });
     all.filter(|series| series.values.iter().any(Option::is_some))

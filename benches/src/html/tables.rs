@@ -10,12 +10,12 @@ use crate::sync::result::{Cell, Change, Measured, Report};
 pub(super) fn strategies(report: &Report) -> String {
     let mut out = String::from(
         "<h2>The strategies</h2>\n<table><thead><tr><th>name</th>\
-         <th style=\"text-align:left\">what the client does</th></tr></thead><tbody>\n",
+         <th class=\"what\">what the client does</th></tr></thead><tbody>\n",
     );
     for strategy in report.strategies() {
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td style=\"text-align:left\">{}</td></tr>",
+            "<tr><td>{}</td><td class=\"what\">{}</td></tr>",
             strategy.name,
             escaped(strategy.what)
         );

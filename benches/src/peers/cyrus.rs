@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,22 +13,24 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::certificate;
 
-use super::Peer;
+use super::{Peer, process};
 use crate::clients::Door;
 use crate::tls::Tls;
 use crate::wire::{Result, SMALL, Wire};
 
-pub(crate) const INSTALL: &str = "benches/peers/unpack-cyrus.sh target/peers/cyrus, then set \
+pub(crate) const INSTALL: &str = "benches/peers/unpack.sh cyrus target/peers/cyrus, then set \
                                   GATEPOST_BENCH_CYRUS=target/peers/cyrus; run as root";
 /// What the configuration calls the ports.
 const PORTS: [&str; 5] = ["@IMAP@", "@POP3@", "@LMTP@", "@IMAPS@", "@POP3S@"];
-/// How long a start or a stop may take.
+/// How long a stop may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Debian's `nobody` and `nogroup`; the master is root and its services are not.
 const NOBODY: u32 = 65_534;
 
 pub(crate) struct Cyrus {
     dir: TempDir,
+    /// Held for its files.
+    _run: TempDir,
     ports: [u16; 5],
     child: Option<Child>,
 }
@@ -67,10 +69,12 @@ pub(crate) fn installed() -> bool {
 
 impl Cyrus {
     pub(crate) fn new() -> Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("gatepost-cyrus-")
-            .tempdir()?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("gatepost-cyrus-");
+        let dir = builder.tempdir()?;
         let path = dir.path();
+        let memory = Path::new("/dev/shm");
+        let run = builder.tempdir_in(if memory.is_dir() { memory } else { path })?;
         let mut services = include_str!("../../peers/cyrus.conf").to_owned();
         let mut ports = [0; PORTS.len()];
         for (port, name) in ports.iter_mut().zip(PORTS) {
@@ -79,13 +83,21 @@ impl Cyrus {
         }
         let fill = |text: &str| {
             text.replace("@DIR@", &path.display().to_string())
+                .replace("@RUN@", &run.path().display().to_string())
                 .replace("@BIN@", &programs().display().to_string())
         };
         fs::write(path.join("cyrus.conf"), fill(&services))?;
         let options = include_str!("../../peers/cyrus-imapd.conf");
         fs::write(path.join("imapd.conf"), fill(options))?;
         certificate::write(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        for open in [path, run.path()] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755))?;
+        }
+        for name in ["proc", "lock"] {
+            let made = run.path().join(name);
+            fs::create_dir(&made)?;
+            chown(made, Some(NOBODY), Some(NOBODY))?;
+        }
         let made = [
             "mail",
             "config",
@@ -101,7 +113,12 @@ impl Cyrus {
             chown(path.join(name), Some(NOBODY), Some(NOBODY))?;
         }
         let child = None;
-        let mut cyrus = Self { dir, ports, child };
+        let mut cyrus = Self {
+            dir,
+            _run: run,
+            ports,
+            child,
+        };
         cyrus.start()?;
         Ok(cyrus)
     }
@@ -128,18 +145,6 @@ fn version(address: SocketAddr) -> Result<String> {
     Ok(version.unwrap_or_default().to_owned())
 }
 
-/// Waits until a service takes connections.
-fn wait_for(address: SocketAddr, config: &Path) -> Result<()> {
-    let until = Instant::now() + PATIENCE;
-    while TcpStream::connect(address).is_err() {
-        if Instant::now() > until {
-            return Err(format!("Cyrus does not start with {}", config.display()).into());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 impl Peer for Cyrus {
     fn name(&self) -> String {
         format!("cyrus {}", version(self.imap()).unwrap_or_default())
@@ -155,6 +160,11 @@ impl Peer for Cyrus {
 
     fn lmtp(&self) -> SocketAddr {
         self.address(2)
+    }
+
+    /// It writes 4096 octets at a time and does not turn off Nagle's algorithm.
+    fn wants_quick_ack(&self) -> bool {
+        true
     }
 
     fn tls_imap(&self) -> Result<Door> {
@@ -205,7 +215,7 @@ impl Peer for Cyrus {
             .stderr(Stdio::null())
             .spawn()?;
         self.child = Some(child);
-        (0..PORTS.len()).try_for_each(|index| wait_for(self.address(index), &config))
+        (0..PORTS.len()).try_for_each(|index| process::wait_for(self.address(index), "Cyrus"))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use testkit::Dovecot;
 
-use super::{Peer, accounts};
+use super::{NOTIFY_BEGINS_LATE, Peer, accounts};
 use crate::clients::Door;
 use crate::tls::Tls;
 use crate::wire::Result;
@@ -67,6 +68,10 @@ impl Peer for Dovecot {
 
     fn start(&mut self) -> Result<()> {
         Ok(self.start_again()?)
+    }
+
+    fn notify_begins(&self) -> Duration {
+        NOTIFY_BEGINS_LATE
     }
 
     /// Each of its processes watches the mailbox with an inotify instance of its own.

@@ -1,5 +1,6 @@
 //! The servers that are measured.
 
+mod courier;
 mod cyrus;
 mod dovecot;
 mod gatepost;
@@ -8,13 +9,14 @@ mod remote;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use testkit::Dovecot;
 
 pub(crate) use gatepost::Gatepost;
 pub(crate) use process::memory;
-pub(crate) use remote::{Remote, Target};
+pub(crate) use remote::{Remote, Target, resolve};
 
 use crate::clients::Door;
 use crate::wire::Result;
@@ -26,14 +28,19 @@ const RECEIVERS: usize = 64;
 /// Stored as it is, so that no server pays for a hash.
 pub(crate) const PASSWORD: &str = "pass";
 
+/// Dovecot 2.3 begins to watch a second after NOTIFY, and again after each change it has told;
+/// what changes before goes untold until the next change.
+pub(crate) const NOTIFY_BEGINS_LATE: Duration = Duration::from_millis(1500);
+
 /// What a workload needs of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Imap,
     Pop3,
     Lmtp,
-    /// TLS from the first octet on IMAP and POP3.
-    Tls,
+    /// IMAP with TLS from the first octet.
+    Imaps,
+    Pop3s,
     /// What is stored may be changed.
     Write,
     /// A process of ours: its memory is seen, it is stopped and started.
@@ -62,7 +69,14 @@ pub(crate) trait Peer {
             user: READER.to_owned(),
             password: PASSWORD.to_owned(),
             tls: None,
+            quick_ack: self.wants_quick_ack(),
         }
+    }
+
+    /// Whether its answers come late to a client that acknowledges when it has something to say:
+    /// [`crate::wire::QuickAck`].
+    fn wants_quick_ack(&self) -> bool {
+        false
     }
 
     fn tls_imap(&self) -> Result<Door> {
@@ -76,6 +90,11 @@ pub(crate) trait Peer {
     /// The reader's mailbox.
     fn mailbox(&self) -> String {
         "INBOX".to_owned()
+    }
+
+    /// How many accounts there are for deliveries.
+    fn receivers(&self) -> usize {
+        RECEIVERS
     }
 
     /// The name of one of the accounts that deliveries go to.
@@ -128,6 +147,11 @@ pub(crate) trait Peer {
         self.start()
     }
 
+    /// How long after NOTIFY (RFC 5465), and after each change, it certainly tells of the next.
+    fn notify_begins(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Why so many connections in IDLE cannot be told of a delivery on this machine, if they
     /// cannot.
     fn idle_trouble(&self, connections: usize) -> Option<String> {
@@ -143,6 +167,8 @@ pub(crate) enum Kind {
     Dovecot,
     /// Debian's Cyrus IMAP.
     Cyrus,
+    /// Debian's Courier IMAP.
+    Courier,
 }
 
 impl Kind {
@@ -150,6 +176,7 @@ impl Kind {
         match self {
             Self::Dovecot => Dovecot::installed(),
             Self::Cyrus => cyrus::installed(),
+            Self::Courier => courier::installed(),
         }
     }
 
@@ -158,6 +185,7 @@ impl Kind {
         match self {
             Self::Dovecot => dovecot::INSTALL,
             Self::Cyrus => cyrus::INSTALL,
+            Self::Courier => courier::INSTALL,
         }
     }
 
@@ -166,6 +194,7 @@ impl Kind {
         match self {
             Self::Dovecot => Ok(Box::new(dovecot::start()?)),
             Self::Cyrus => Ok(Box::new(cyrus::Cyrus::new()?)),
+            Self::Courier => Ok(Box::new(courier::Courier::new()?)),
         }
     }
 }

@@ -3,11 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 
 use crate::wire::Result;
+
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until a service takes connections.
+pub(crate) fn wait_for(address: SocketAddr, name: &str) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        if Instant::now() > until {
+            return Err(format!("{name} does not start").into());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
 
 /// A process and all that descend from it.
 pub(crate) fn descendants(root: u32) -> Result<BTreeSet<u32>> {

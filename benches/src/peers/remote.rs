@@ -2,9 +2,12 @@
 //! changed unless that is allowed.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 
 use super::{Need, Peer};
-use crate::clients::{Door, Imap};
+use crate::clients::Door;
+use crate::imap::Imap;
+use crate::tls::{Tls, Trust};
 use crate::wire::{Result, SMALL};
 
 /// Is connected to by no workload, because none runs whose door is missing.
@@ -25,12 +28,32 @@ pub(crate) struct Target {
     /// The same for LMTP; used only with --may-write: messages are delivered to --user and stay.
     #[arg(long, value_name = "HOST:PORT")]
     lmtp: Option<String>,
+    /// IMAP with TLS from the first octet, for the rows with TLS.
+    #[arg(long, value_name = "HOST:PORT")]
+    imaps: Option<String>,
+    /// The same for POP3.
+    #[arg(long, value_name = "HOST:PORT")]
+    pop3s: Option<String>,
+    /// Certificates, in PEM, that vouch for the server's.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt"
+    )]
+    tls_ca: PathBuf,
+    /// Take any certificate.
+    #[arg(long, conflicts_with = "tls_ca")]
+    insecure_tls: bool,
     /// The account there.
     #[arg(long)]
     user: Option<String>,
     /// Its password; better in the environment's GATEPOST_BENCH_PASSWORD.
     #[arg(long)]
     password: Option<String>,
+    /// More accounts there with the same password, each an INBOX to poll and, with --may-write, to
+    /// deliver to, for the rows of many POP3 and LMTP connections.
+    #[arg(long, value_delimiter = ',', value_name = "USER,...")]
+    receivers: Vec<String>,
     /// The mailbox there that is read.
     #[arg(long, default_value = "INBOX")]
     mailbox: String,
@@ -42,7 +65,24 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn is_given(&self) -> bool {
-        self.imap.is_some() || self.pop3.is_some() || self.lmtp.is_some()
+        let all = [&self.imap, &self.pop3, &self.lmtp, &self.imaps, &self.pop3s];
+        all.into_iter().any(Option::is_some)
+    }
+
+    fn secure(&self, given: Option<&String>) -> Result<Option<(SocketAddr, Tls)>> {
+        let (Some(given), Some(address)) = (given, resolve(given)?) else {
+            return Ok(None);
+        };
+        let host = given
+            .rsplit_once(':')
+            .map_or(given.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let trust = if self.insecure_tls {
+            Trust::Any
+        } else {
+            Trust::File(&self.tls_ca)
+        };
+        Ok(Some((address, Tls::new(host, trust)?)))
     }
 }
 
@@ -50,8 +90,11 @@ pub(crate) struct Remote {
     imap: Option<SocketAddr>,
     pop3: Option<SocketAddr>,
     lmtp: Option<SocketAddr>,
+    imaps: Option<(SocketAddr, Tls)>,
+    pop3s: Option<(SocketAddr, Tls)>,
     user: String,
     password: String,
+    receivers: Vec<String>,
     mailbox: String,
     may_write: bool,
 }
@@ -61,7 +104,7 @@ impl Remote {
         let user = target.user.clone().ok_or("--user is missing")?;
         let environment = || std::env::var("GATEPOST_BENCH_PASSWORD").ok();
         let password = target.password.clone().or_else(environment);
-        let mailbox = if target.may_write {
+        let mailbox = if target.may_write && target.imap.is_some() {
             SCRATCH.to_owned()
         } else {
             target.mailbox.clone()
@@ -70,15 +113,43 @@ impl Remote {
             imap: resolve(target.imap.as_ref())?,
             pop3: resolve(target.pop3.as_ref())?,
             lmtp: resolve(target.lmtp.as_ref())?,
+            imaps: target.secure(target.imaps.as_ref())?,
+            pop3s: target.secure(target.pop3s.as_ref())?,
             user,
             password: password.ok_or("--password or GATEPOST_BENCH_PASSWORD is missing")?,
+            receivers: target.receivers.clone(),
             mailbox,
             may_write: target.may_write,
         })
     }
 }
 
-fn resolve(given: Option<&String>) -> Result<Option<SocketAddr>> {
+impl Remote {
+    fn secure(&self, door: Option<&(SocketAddr, Tls)>) -> Result<Door> {
+        let (address, tls) = door.cloned().ok_or("no address with TLS was given")?;
+        Ok(Door {
+            tls: Some(tls),
+            ..self.door(address)
+        })
+    }
+
+    /// Whether a mailbox of our own is read, not the user's.
+    fn fills(&self) -> bool {
+        self.may_write && self.imap.is_some()
+    }
+
+    /// Without TLS where that is possible.
+    fn any_imap(&self) -> Result<Option<Door>> {
+        match (self.imap, &self.imaps) {
+            (Some(address), _) => Ok(Some(self.door(address))),
+            (None, None) => Ok(None),
+            (None, secure) => self.secure(secure.as_ref()).map(Some),
+        }
+    }
+}
+
+/// An address by name, if one was given.
+pub(crate) fn resolve(given: Option<&String>) -> Result<Option<SocketAddr>> {
     let Some(given) = given else {
         return Ok(None);
     };
@@ -91,10 +162,9 @@ fn resolve(given: Option<&String>) -> Result<Option<SocketAddr>> {
 
 impl Peer for Remote {
     fn name(&self) -> String {
-        let given = [self.imap, self.pop3, self.lmtp]
-            .into_iter()
-            .flatten()
-            .next();
+        let secure = [&self.imaps, &self.pop3s].map(|door| door.as_ref().map(|door| door.0));
+        let plain = [self.imap, self.pop3, self.lmtp];
+        let given = plain.into_iter().chain(secure).flatten().next();
         given.map_or_else(String::new, |address| address.to_string())
     }
 
@@ -116,7 +186,10 @@ impl Peer for Remote {
             Need::Pop3 => self.pop3.is_some(),
             Need::Lmtp => self.lmtp.is_some() && self.may_write,
             Need::Write => self.may_write,
-            Need::Tls | Need::Process | Need::Receivers => false,
+            Need::Imaps => self.imaps.is_some(),
+            Need::Pop3s => self.pop3s.is_some(),
+            Need::Receivers => !self.receivers.is_empty(),
+            Need::Process => false,
         }
     }
 
@@ -126,6 +199,7 @@ impl Peer for Remote {
             user: self.user.clone(),
             password: self.password.clone(),
             tls: None,
+            quick_ack: false,
         }
     }
 
@@ -133,16 +207,30 @@ impl Peer for Remote {
         self.mailbox.clone()
     }
 
-    fn receiver(&self, _: usize) -> String {
-        self.user.clone()
+    fn tls_imap(&self) -> Result<Door> {
+        self.secure(self.imaps.as_ref())
+    }
+
+    fn tls_pop3(&self) -> Result<Door> {
+        self.secure(self.pop3s.as_ref())
+    }
+
+    fn receivers(&self) -> usize {
+        self.receivers.len()
+    }
+
+    fn receiver(&self, index: usize) -> String {
+        let several = index.checked_rem(self.receivers.len());
+        let receiver = several.and_then(|index| self.receivers.get(index));
+        receiver.unwrap_or(&self.user).clone()
     }
 
     fn prepare(&mut self, wanted: usize) -> Result<usize> {
-        let Some(address) = self.imap else {
+        let Some(door) = self.any_imap()? else {
             return Ok(0);
         };
-        let mut imap = Imap::login(&self.door(address), SMALL)?;
-        if self.may_write {
+        let mut imap = Imap::login(&door, SMALL)?;
+        if self.fills() {
             imap.run(&format!("CREATE {SCRATCH}"))?;
             return Ok(0);
         }
@@ -156,7 +244,7 @@ impl Peer for Remote {
     }
 
     fn finish(&mut self) -> Result<()> {
-        if let Some(address) = self.imap.filter(|_| self.may_write) {
+        if let Some(address) = self.imap.filter(|_| self.fills()) {
             let mut imap = Imap::login(&self.door(address), SMALL)?;
             imap.run(&format!("DELETE {SCRATCH}"))?;
         }

@@ -74,9 +74,7 @@ impl<'a> Grid<'a> {
     fn look(&mut self) -> Result<()> {
         let mut offered = String::new();
         if self.target.imap.is_some() {
-            self.target.login()?.each("CAPABILITY", |response, _| {
-                offered.push_str(&String::from_utf8_lossy(response));
-            })?;
+            offered = self.target.login()?.capabilities()?;
         }
         for strategy in &self.plan.strategies {
             let missing = strategy.needs().into_iter().find(|word| {
@@ -84,9 +82,9 @@ impl<'a> Grid<'a> {
                 !offered.split_ascii_whitespace().any(has)
             });
             let door = if strategy.is_imap() {
-                self.target.imap
+                &self.target.imap
             } else {
-                self.target.pop3
+                &self.target.pop3
             };
             let why = match (door, missing) {
                 (None, _) => "no address was given".to_owned(),

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::cpu::Cpu;
 use super::grid::{Grid, Wanted, repeat, visit};
-use super::link::Traffic;
 use super::result::{Cell, Change, Wall, millis};
 use super::strategy::Strategy;
 use super::visit::{Known, Seen, Visit};
+use crate::clients::Door;
 use crate::delay::Delay;
 use crate::stats::median;
-use crate::wire::Result;
+use crate::wire::{Result, Traffic};
 
 /// How long and how often.
 #[derive(Debug)]
@@ -71,8 +71,7 @@ pub(crate) fn near(
     wanted: &Wanted,
 ) -> Result<Cell> {
     let this = Visit {
-        address: door(grid, strategy)?,
-        account: &grid.target.account,
+        door: door(grid, strategy)?,
         known,
     };
     // The first one is not counted: it finds the server's caches cold.
@@ -102,14 +101,15 @@ pub(crate) fn spent(grid: &Grid<'_>, before: Option<&Cpu>) -> Result<Option<Dura
     Ok(Some(Cpu::read(root)?.since(before)))
 }
 
-pub(crate) fn door(grid: &Grid<'_>, strategy: &Strategy) -> Result<std::net::SocketAddr> {
+pub(crate) fn door<'a>(grid: &Grid<'a>, strategy: &Strategy) -> Result<&'a Door> {
     let target = grid.target;
-    let address = if strategy.is_imap() {
-        target.imap
+    let door = if strategy.is_imap() {
+        &target.imap
     } else {
-        target.pop3
+        &target.pop3
     };
-    address.ok_or_else(|| format!("{}: no address", strategy.name).into())
+    let door = door.as_ref();
+    door.ok_or_else(|| format!("{}: no address", strategy.name).into())
 }
 
 /// A visit through a proxy, and whether both counted the same round trips.
@@ -119,10 +119,10 @@ fn proxied(
     known: &Known,
     rtt_ms: u64,
 ) -> Result<(Seen, bool)> {
-    let delay = Delay::start(door(grid, strategy)?, Duration::from_millis(rtt_ms))?;
+    let near = door(grid, strategy)?;
+    let delay = Delay::start(near.address, Duration::from_millis(rtt_ms))?;
     let this = Visit {
-        address: delay.address(),
-        account: &grid.target.account,
+        door: &near.at(delay.address()),
         known,
     };
     let seen = visit(strategy, &this)?;
@@ -218,8 +218,7 @@ pub(crate) fn drain(
     let known = Known::default();
     let wanted = Wanted::new(strategy, &known, Change::New, changes);
     let here = Visit {
-        address: door(grid, strategy)?,
-        account: &grid.target.account,
+        door: door(grid, strategy)?,
         known: &known,
     };
     let mut all = Vec::new();

@@ -2,8 +2,6 @@
 
 mod cpu;
 mod grid;
-mod imap;
-mod link;
 mod measure;
 mod pop;
 mod push;
@@ -16,7 +14,6 @@ mod target;
 mod visit;
 
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,11 +21,11 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::grid::{Grid, Plan};
-use self::imap::Account;
 use self::measure::Timing;
 use self::result::{Measured, Report};
 pub(crate) use self::table::number;
 use self::target::Target;
+use crate::clients::Door;
 use crate::peers::{self, Kind, PASSWORD, READER};
 use crate::wire::Result;
 
@@ -111,7 +108,7 @@ pub(crate) fn run(args: &SyncCost) -> Result<()> {
     } else {
         let beside = std::env::current_exe()?.with_file_name("gatepost");
         let gatepost = peers::gatepost(args.binary.as_ref().unwrap_or(&beside))?;
-        measure(args, &mut report, &Target::of(&*gatepost, account()), &plan)?;
+        measure(args, &mut report, &Target::of(&*gatepost), &plan)?;
         drop(gatepost);
         let dovecot = match args.against {
             Some(Against::Dovecot) => true,
@@ -120,17 +117,10 @@ pub(crate) fn run(args: &SyncCost) -> Result<()> {
         };
         if dovecot {
             let dovecot = Kind::Dovecot.start()?;
-            measure(args, &mut report, &Target::of(&*dovecot, account()), &plan)?;
+            measure(args, &mut report, &Target::of(&*dovecot), &plan)?;
         }
     }
     show(args, &report)
-}
-
-fn account() -> Account {
-    Account {
-        user: READER.to_owned(),
-        password: PASSWORD.to_owned(),
-    }
 }
 
 fn plan(args: &SyncCost) -> Result<Plan> {
@@ -190,28 +180,21 @@ fn given_or<T: Clone>(given: &[T], usual: &[T]) -> Vec<T> {
 }
 
 fn elsewhere(args: &SyncCost) -> Result<Target> {
-    let resolve = |text: &Option<String>| -> Result<Option<SocketAddr>> {
-        let Some(text) = text else {
-            return Ok(None);
-        };
-        let found = text.to_socket_addrs().map(|mut all| all.next());
-        match found {
-            Ok(Some(address)) => Ok(Some(address)),
-            Ok(None) => Err(format!("{text}: no address").into()),
-            Err(error) => Err(format!("{text}: {error}").into()),
-        }
+    let door = |address| Door {
+        address,
+        user: args.user.clone(),
+        password: args.password.clone(),
+        tls: None,
+        quick_ack: false,
     };
     let doors = [&args.imap, &args.pop3, &args.lmtp].map(|door| door.as_deref().unwrap_or("-"));
     Ok(Target {
         name: format!("IMAP {}, POP3 {}, LMTP {}", doors[0], doors[1], doors[2]),
-        imap: resolve(&args.imap)?,
-        pop3: resolve(&args.pop3)?,
-        lmtp: resolve(&args.lmtp)?,
+        imap: peers::resolve(args.imap.as_ref())?.map(door),
+        pop3: peers::resolve(args.pop3.as_ref())?.map(door),
+        lmtp: peers::resolve(args.lmtp.as_ref())?.map(|address| (address, args.user.clone())),
         root: None,
-        account: Account {
-            user: args.user.clone(),
-            password: args.password.clone(),
-        },
+        notify_begins: peers::NOTIFY_BEGINS_LATE,
         may_write: args.may_write,
     })
 }

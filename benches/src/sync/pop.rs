@@ -1,12 +1,10 @@
 //! Visits over POP3.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
-use super::imap::{Account, unexpected};
-use super::link::Link;
 use super::visit::{Seen, Visit};
-use crate::wire::Result;
+use crate::clients::Pop3;
+use crate::wire::{BULK, Result};
 
 /// What the client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,62 +19,10 @@ pub(crate) enum Fetch {
     Drain,
 }
 
-/// A session in the TRANSACTION state.
-pub(crate) struct Pop3 {
-    link: Link,
-}
-
-impl Pop3 {
-    pub(crate) fn login(address: SocketAddr, account: &Account) -> Result<Self> {
-        let mut pop3 = Self {
-            link: Link::connect(address)?,
-        };
-        status(&mut pop3.link, "greeting")?;
-        pop3.run(&format!("USER {}", account.user))?;
-        pop3.run(&format!("PASS {}", account.password))?;
-        Ok(pop3)
-    }
-
-    fn run(&mut self, command: &str) -> Result<String> {
-        self.link.send(format!("{command}\r\n").as_bytes())?;
-        status(&mut self.link, command)
-    }
-
-    /// The number of messages.
-    pub(crate) fn stat(&mut self) -> Result<usize> {
-        let answer = self.run("STAT")?;
-        let count = answer.split(' ').next().and_then(|word| word.parse().ok());
-        count.ok_or_else(|| format!("STAT: {answer}").into())
-    }
-
-    /// Numbers and unique ids.
-    pub(crate) fn uidl(&mut self) -> Result<Vec<(usize, Vec<u8>)>> {
-        self.run("UIDL")?;
-        let mut all = Vec::new();
-        loop {
-            let line = self.link.line()?;
-            if line == b"." {
-                return Ok(all);
-            }
-            let space = line.iter().position(|octet| *octet == b' ');
-            let number = space.and_then(|at| std::str::from_utf8(&line[..at]).ok()?.parse().ok());
-            match (number, space) {
-                (Some(number), Some(at)) => all.push((number, line[at + 1..].to_vec())),
-                _ => return Err(unexpected("UIDL", line)),
-            }
-        }
-    }
-
-    pub(crate) fn quit(mut self) -> Result<Link> {
-        self.run("QUIT")?;
-        Ok(self.link)
-    }
-}
-
 impl Fetch {
     pub(crate) fn run(self, visit: &Visit<'_>, pipelined: bool) -> Result<Seen> {
         let mut seen = Seen::start();
-        let mut pop3 = Pop3::login(visit.address, visit.account)?;
+        let mut pop3 = Pop3::login(visit.door, BULK)?;
         let known = visit.known.messages;
         match self {
             Self::Stat => {
@@ -102,8 +48,8 @@ impl Fetch {
                 retrieve(&mut pop3, &all, true, pipelined, |_| true, &mut seen)?;
             }
         }
-        let link = pop3.quit()?;
-        Ok(seen.end(link.traffic()))
+        pop3.run("QUIT")?;
+        Ok(seen.end(pop3.wire.traffic()))
     }
 }
 
@@ -124,8 +70,7 @@ fn retrieve(
     };
     if !pipelined {
         for &number in numbers {
-            pop3.run(&format!("RETR {number}"))?;
-            text(&mut pop3.link)?;
+            pop3.run_multiline(&format!("RETR {number}"))?;
             took(number);
             if delete {
                 pop3.run(&format!("DELE {number}"))?;
@@ -144,30 +89,14 @@ fn retrieve(
             let _ = write!(commands, "DELE {number}\r\n");
         }
     }
-    pop3.link.send_while(commands.as_bytes(), |link| {
+    pop3.run_pipelined(commands.as_bytes(), |pop3| {
         for &number in numbers {
-            status(link, "RETR")?;
-            text(link)?;
+            pop3.multiline("RETR")?;
             took(number);
             if delete {
-                status(link, "DELE")?;
+                pop3.status("DELE")?;
             }
         }
         Ok(())
     })
-}
-
-/// Reads a status line, which must be `+OK`, and gives what follows.
-fn status(link: &mut Link, command: &str) -> Result<String> {
-    let line = link.line()?;
-    match line.strip_prefix(b"+OK") {
-        Some(rest) => Ok(String::from_utf8_lossy(rest.trim_ascii()).into_owned()),
-        None => Err(unexpected(command, line)),
-    }
-}
-
-/// Reads over the lines of a multi-line answer; a line of a message that is a dot is stuffed.
-fn text(link: &mut Link) -> Result<()> {
-    while link.line()? != b"." {}
-    Ok(())
 }

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::imap::Imap;
-use super::link::Traffic;
 use super::visit::Visit;
-use crate::wire::Result;
+use crate::imap::Imap;
+use crate::wire::{BULK, Result, Traffic};
 
 /// How the server is asked to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +35,14 @@ const NOTIFY: &str =
 
 impl Listener {
     pub(crate) fn start(push: Push, visit: &Visit<'_>, compress: bool) -> Result<Self> {
-        let mut imap = Imap::login(visit.address, visit.account, compress)?;
+        let mut imap = Imap::login(visit.door, BULK)?;
+        if compress {
+            imap.compress()?;
+        }
         imap.run("SELECT INBOX")?;
         match push {
             Push::Idle => {
-                imap.link.send(b"a IDLE\r\n")?;
-                imap.until(|response, _| response.starts_with(b"+"))?;
+                imap.idle()?;
             }
             Push::Notify => {
                 imap.run(NOTIFY)?;
@@ -57,10 +58,10 @@ impl Listener {
         pushed: &mut Pushed,
         change: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let before = self.imap.link.traffic();
+        let before = self.imap.wire.traffic();
         change()?;
         let from = Instant::now();
-        self.imap.link.expect_push()?;
+        self.imap.wire.expect_push()?;
         let mut bodies = 0;
         let mut count = |_: &[u8], octets: usize| {
             bodies += usize::from(octets > 0);
@@ -77,13 +78,11 @@ impl Listener {
                 let next = self.next;
                 let commands =
                     format!("DONE\r\na UID FETCH {next}:* (FLAGS BODY.PEEK[])\r\na IDLE\r\n");
-                self.imap.link.send(commands.as_bytes())?;
-                let mut ignore = |_: &[u8], _: usize| ();
-                self.imap.answer("IDLE", &mut ignore)?;
-                let mut fetched = |response: &[u8], octets: usize| {
+                self.imap.wire.send(commands.as_bytes())?;
+                self.imap.answer("IDLE", "")?;
+                self.imap.each_answer("UID FETCH", |response, octets| {
                     count(response, octets);
-                };
-                self.imap.answer("UID FETCH", &mut fetched)?;
+                })?;
                 pushed.times.push(from.elapsed());
                 self.imap.until(|response, _| response.starts_with(b"+"))?;
             }
@@ -103,10 +102,10 @@ impl Listener {
         count: usize,
         change: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let before = self.imap.link.traffic();
+        let before = self.imap.wire.traffic();
         change()?;
         let from = Instant::now();
-        self.imap.link.expect_push()?;
+        self.imap.wire.expect_push()?;
         let mut left = count;
         self.imap.until(|response, _| {
             let told = memchr::memmem::find(response, b" FETCH (").is_some();
@@ -119,7 +118,7 @@ impl Listener {
     }
 
     fn add(&self, pushed: &mut Pushed, before: &Traffic) {
-        let cost = self.imap.link.traffic().since(before);
+        let cost = self.imap.wire.traffic().since(before);
         pushed.traffic.up += cost.up;
         pushed.traffic.down += cost.down;
         pushed.traffic.turns += cost.turns;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 use super::cpu::Cpu;
@@ -12,6 +13,7 @@ use super::result::{Cell, Change, Wall, millis};
 use super::strategy::Strategy;
 use super::target::Flagger;
 use super::visit::{Known, Visit};
+use crate::clients::Door;
 use crate::delay::Delay;
 use crate::stats::median;
 use crate::wire::Result;
@@ -109,15 +111,17 @@ fn delivered(
             spent(grid, before.as_ref())?
         }
         Some((strategy, push, rtt_ms)) => {
-            let far = Delay::start(door(grid, strategy)?, Duration::from_millis(rtt_ms))?;
-            let address = if rtt_ms == 0 {
-                door(grid, strategy)?
+            let near = door(grid, strategy)?;
+            let far = Delay::start(near.address, Duration::from_millis(rtt_ms))?;
+            let door = if rtt_ms == 0 {
+                near.clone()
             } else {
-                far.address()
+                near.at(far.address())
             };
-            let mut listener = listen(grid, strategy, push, &known, address)?;
+            let mut listener = listen(strategy, push, &known, &door)?;
             let before = grid.target.root.map(Cpu::read).transpose()?;
             for _ in 0..events {
+                let_it_watch(grid, push);
                 if let Err(error) = listener.new_message(&mut pushed, &mut one) {
                     grid.target.expunge(known.uid_next)?;
                     return Err(error);
@@ -131,20 +135,17 @@ fn delivered(
     Ok(Delivered { pushed, cpu })
 }
 
-fn listen(
-    grid: &Grid<'_>,
-    strategy: &Strategy,
-    push: Push,
-    known: &Known,
-    address: std::net::SocketAddr,
-) -> Result<Listener> {
-    let visit = Visit {
-        address,
-        account: &grid.target.account,
-        known,
-    };
+fn listen(strategy: &Strategy, push: Push, known: &Known, door: &Door) -> Result<Listener> {
+    let visit = Visit { door, known };
     Listener::start(push, &visit, strategy.compress)
         .map_err(|error| format!("{}: {error}", strategy.name).into())
+}
+
+/// Until the server certainly tells of the next change.
+fn let_it_watch(grid: &Grid<'_>, push: Push) {
+    if push == Push::Notify {
+        thread::sleep(grid.target.notify_begins);
+    }
 }
 
 fn scaled(
@@ -225,11 +226,12 @@ pub(crate) fn flags(
         let alone = spent(grid, before.as_ref())?;
 
         let mut pushed = Pushed::default();
-        let mut listener = listen(grid, strategy, push, &known, door(grid, strategy)?)?;
+        let mut listener = listen(strategy, push, &known, door(grid, strategy)?)?;
         let before = grid.target.root.map(Cpu::read).transpose()?;
-        let told = [true, false]
-            .into_iter()
-            .try_for_each(|on| listener.flags(&mut pushed, changes, || flagger.set(on)));
+        let told = [true, false].into_iter().try_for_each(|on| {
+            let_it_watch(grid, push);
+            listener.flags(&mut pushed, changes, || flagger.set(on))
+        });
         if let Err(error) = told {
             flagger.set(false)?;
             silent(grid, strategy, error)?;

@@ -1,8 +1,8 @@
 //! Visits over IMAP that log in, look what has changed, fetch it, and leave.
 
-use super::imap::{Imap, needed, number};
 use super::visit::{Seen, Visit};
-use crate::wire::Result;
+use crate::imap::{Imap, needed, number};
+use crate::wire::{BULK, Result};
 
 /// How the client finds out what has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,10 @@ impl Scan {
 
     pub(crate) fn run(self, visit: &Visit<'_>, compress: bool) -> Result<Seen> {
         let mut seen = Seen::start();
-        let mut imap = Imap::login(visit.address, visit.account, compress)?;
+        let mut imap = Imap::login(visit.door, BULK)?;
+        if compress {
+            imap.compress()?;
+        }
         let news = match self {
             Self::Full => full(&mut imap, visit, &mut seen)?,
             Self::UidNext => uid_next(&mut imap, visit)?,
@@ -35,7 +38,7 @@ impl Scan {
             bodies(&mut imap, visit, &mut seen)?;
         }
         imap.run("LOGOUT")?;
-        Ok(seen.end(imap.link.traffic()))
+        Ok(seen.end(imap.wire.traffic()))
     }
 }
 
@@ -61,7 +64,8 @@ fn full(imap: &mut Imap, visit: &Visit<'_>, seen: &mut Seen) -> Result<bool> {
 }
 
 fn uid_next(imap: &mut Imap, visit: &Visit<'_>) -> Result<bool> {
-    let status = imap.run("STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY)")?;
+    let status = imap.run_noting("STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY)", "STATUS")?;
+    let status = status.noted;
     if needed(&status, "UIDNEXT ")? == visit.known.uid_next {
         return Ok(false);
     }
@@ -70,7 +74,7 @@ fn uid_next(imap: &mut Imap, visit: &Visit<'_>) -> Result<bool> {
 }
 
 fn condstore(imap: &mut Imap, visit: &Visit<'_>, seen: &mut Seen) -> Result<bool> {
-    let selected = imap.run("SELECT INBOX (CONDSTORE)")?;
+    let selected = imap.run_noting("SELECT INBOX (CONDSTORE)", "[")?.noted;
     let known = visit.known.mod_seq.ok_or("no HIGHESTMODSEQ was told")?;
     if needed(&selected, "HIGHESTMODSEQ ")? == known {
         return Ok(false);

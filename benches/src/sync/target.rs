@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use testkit::corpus::Corpus;
 
-use super::imap::{Account, Imap, needed, number};
-use super::pop::Pop3;
 use super::visit::Known;
-use crate::clients::Lmtp;
-use crate::peers::Peer;
-use crate::wire::Result;
+use crate::clients::{Door, Lmtp, Pop3};
+use crate::imap::{Imap, needed, number};
+use crate::peers::{Peer, READER};
+use crate::wire::{BULK, Result};
 
 /// Messages of one APPEND where MULTIAPPEND is offered, and in one pipelined batch where not.
 const BATCH: usize = 50;
@@ -20,32 +20,34 @@ const DISTINCT: usize = 1_000;
 /// A server and one account on it, whose INBOX is the benchmark's.
 pub(crate) struct Target {
     pub(crate) name: String,
-    pub(crate) imap: Option<SocketAddr>,
-    pub(crate) pop3: Option<SocketAddr>,
-    pub(crate) lmtp: Option<SocketAddr>,
+    pub(crate) imap: Option<Door>,
+    pub(crate) pop3: Option<Door>,
+    /// Where, and to whom.
+    pub(crate) lmtp: Option<(SocketAddr, String)>,
     /// The process whose descendants are the server, where it runs here for us alone.
     pub(crate) root: Option<u32>,
-    pub(crate) account: Account,
+    /// How long after NOTIFY, and after a change it has told, it begins to watch.
+    pub(crate) notify_begins: Duration,
     /// The INBOX may be filled and emptied.
     pub(crate) may_write: bool,
 }
 
 impl Target {
-    pub(crate) fn of(peer: &dyn Peer, account: Account) -> Self {
+    pub(crate) fn of(peer: &dyn Peer) -> Self {
         Self {
             name: peer.name(),
-            imap: Some(peer.imap()),
-            pop3: Some(peer.pop3()),
-            lmtp: Some(peer.lmtp()),
+            imap: Some(peer.door(peer.imap())),
+            pop3: Some(peer.door(peer.pop3())),
+            lmtp: Some((peer.lmtp(), READER.to_owned())),
             root: peer.root(),
-            account,
+            notify_begins: peer.notify_begins(),
             may_write: true,
         }
     }
 
     pub(crate) fn login(&self) -> Result<Imap> {
-        let address = self.imap.ok_or("this needs --imap")?;
-        Imap::login(address, &self.account, false)
+        let door = self.imap.as_ref().ok_or("this needs --imap")?;
+        Imap::login(door, BULK)
     }
 
     /// What a client that visits now remembers.
@@ -53,23 +55,24 @@ impl Target {
         let mut known = Known::default();
         if self.imap.is_some() {
             let mut imap = self.login()?;
-            let selected = imap.run("SELECT INBOX")?;
+            let selected = imap.run_noting("SELECT INBOX", "[")?.noted;
             known.uid_validity = needed(&selected, "UIDVALIDITY ")?;
-            let status = imap.run("STATUS INBOX (MESSAGES UIDNEXT)")?;
+            let status = imap.run_noting("STATUS INBOX (MESSAGES UIDNEXT)", "STATUS")?;
+            let status = status.noted;
             known.uid_next = needed(&status, "UIDNEXT ")?;
             known.messages = usize::try_from(needed(&status, "MESSAGES ")?)?;
-            known.mod_seq = match imap.run("STATUS INBOX (HIGHESTMODSEQ)") {
-                Ok(status) => number(status.as_bytes(), "HIGHESTMODSEQ "),
+            known.mod_seq = match imap.run_noting("STATUS INBOX (HIGHESTMODSEQ)", "STATUS") {
+                Ok(status) => number(status.noted.as_bytes(), "HIGHESTMODSEQ "),
                 // No CONDSTORE; the connection is not needed any more.
                 Err(_) => None,
             };
         }
-        if let Some(address) = self.pop3 {
-            let mut pop3 = Pop3::login(address, &self.account)?;
+        if let Some(door) = &self.pop3 {
+            let mut pop3 = Pop3::login(door, BULK)?;
             let ids = pop3.uidl()?;
             known.messages = ids.len();
             known.unique_ids = ids.into_iter().map(|(_, id)| id).collect();
-            pop3.quit()?;
+            pop3.run("QUIT")?;
         }
         Ok(known)
     }
@@ -78,10 +81,7 @@ impl Target {
     pub(crate) fn fill(&self, count: usize, progress: &dyn Fn(usize)) -> Result<()> {
         let messages = Corpus::messages(17, DISTINCT.min(count));
         let mut imap = self.login()?;
-        let mut capabilities = String::new();
-        imap.each("CAPABILITY", |response, _| {
-            capabilities.push_str(&String::from_utf8_lossy(response));
-        })?;
+        let capabilities = imap.capabilities()?;
         let many = capabilities.contains("MULTIAPPEND");
         if !capabilities.contains("LITERAL+") {
             return Err("filling a mailbox needs a server with LITERAL+ (RFC 7888)".into());
@@ -100,11 +100,8 @@ impl Target {
 
     /// Someone else delivers, one message after the other.
     pub(crate) fn sender(&self) -> Result<Sender> {
-        match self.lmtp {
-            Some(address) => Ok(Sender::Lmtp(
-                Lmtp::connect(address)?,
-                self.account.user.clone(),
-            )),
+        match &self.lmtp {
+            Some((address, user)) => Ok(Sender::Lmtp(Lmtp::connect(*address)?, user.clone())),
             None => Ok(Sender::Imap(self.login()?)),
         }
     }
@@ -145,9 +142,9 @@ fn append(imap: &mut Imap, batch: &[&Vec<u8>], many: bool) -> Result<()> {
     }
     let answers = if many { 1 } else { batch.len() };
     // The answers are read from the same connection once all is written: they are few and short.
-    imap.link.send(&bytes)?;
+    imap.wire.send(&bytes)?;
     for _ in 0..answers {
-        imap.answer("APPEND", &mut |_, _| ())?;
+        imap.answer("APPEND", "")?;
     }
     Ok(())
 }

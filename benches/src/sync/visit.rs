@@ -1,11 +1,10 @@
 //! A visit: what it starts from, and what came of it.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::imap::Account;
-use super::link::Traffic;
+use crate::clients::Door;
+use crate::wire::Traffic;
 
 /// What a client remembers of its last visit.
 #[derive(Debug, Clone, Default)]
@@ -21,8 +20,7 @@ pub(crate) struct Known {
 
 /// Where to go, as whom, knowing what.
 pub(crate) struct Visit<'a> {
-    pub(crate) address: SocketAddr,
-    pub(crate) account: &'a Account,
+    pub(crate) door: &'a Door,
     pub(crate) known: &'a Known,
 }
 

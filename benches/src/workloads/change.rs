@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::bench::{Bench, expect};
-use crate::clients::Imap;
+use crate::imap::Imap;
 use crate::stats::median;
 use crate::wire::{BULK, Result};
 

@@ -5,18 +5,20 @@ use std::thread;
 use std::time::Instant;
 
 use crate::bench::Bench;
-use crate::clients::{Imap, Lmtp};
+use crate::clients::Lmtp;
+use crate::imap::Imap;
 use crate::wire::{Result, SMALL};
 
 /// APPENDs all messages to the reader's mailbox, one command after the other.
 pub(super) fn append(bench: &mut Bench<'_>) -> Result<()> {
     let mut imap = Imap::login(&bench.imap_door(), SMALL)?;
+    let waits = !imap.capabilities()?.contains("LITERAL+");
     let mailbox = bench.peer.mailbox();
     let mut each = Vec::with_capacity(bench.plan.messages.len());
     let from = Instant::now();
     for message in &bench.plan.messages {
         let start = Instant::now();
-        imap.append(&mailbox, message)?;
+        imap.append(&mailbox, message, waits)?;
         each.push(start.elapsed().as_secs_f64());
     }
     let seconds = from.elapsed().as_secs_f64();

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::bench::Bench;
-use crate::clients::{Imap, Lmtp};
+use crate::clients::Lmtp;
+use crate::imap::Imap;
 use crate::peers::READER;
 use crate::stats::median;
 use crate::wire::Result;

@@ -10,7 +10,7 @@ mod session;
 mod tls;
 
 use crate::bench::Bench;
-use crate::peers::Need::{self, Imap, Lmtp, Pop3, Process, Receivers, Tls, Write};
+use crate::peers::Need::{self, Imap, Imaps, Lmtp, Pop3, Pop3s, Process, Receivers, Write};
 use crate::wire::Result;
 
 /// One function that measures one or more rows.
@@ -52,11 +52,11 @@ pub(crate) const ALL: &[Workload] = &[
     work(&["fetch-flags"], &[Imap], fetch::flags),
     work(&many::FLAGS, &[Imap], many::flags),
     work(&["fetch-body-all"], &[Imap], fetch::body_all),
-    work(&["fetch-body-all-tls"], &[Imap, Tls], tls::body_all),
+    work(&["fetch-body-all-tls"], &[Imaps], tls::body_all),
     work(&["fetch-body-one"], &[Imap], fetch::body_one),
     work(&["login"], &[Imap], session::login),
     work(&many::LOGIN, &[Imap], many::login),
-    work(&["login-tls"], &[Imap, Tls], tls::login),
+    work(&["login-tls"], &[Imaps], tls::login),
     work(&["select"], &[Imap], session::select),
     work(&many::SELECT, &[Imap], many::select),
     work(&["store-one"], &[Imap, Write], change::store_one),
@@ -72,7 +72,7 @@ pub(crate) const ALL: &[Workload] = &[
     ),
     work(&["pop3-poll"], &[Pop3], pop3::poll),
     work(&many::POLL, &[Pop3, Receivers], many::poll),
-    work(&["pop3-poll-tls"], &[Pop3, Tls], tls::poll),
+    work(&["pop3-poll-tls"], &[Pop3s], tls::poll),
     work(&["pop3-uidl-list"], &[Pop3], pop3::uidl_list),
     work(
         &["pop3-retr-pipelined"],
@@ -85,7 +85,7 @@ pub(crate) const ALL: &[Workload] = &[
         &[Imap, Lmtp, Process],
         idle::idle,
     ),
-    work(&["idle-memory-tls"], &[Imap, Tls, Process], idle::idle_tls),
+    work(&["idle-memory-tls"], &[Imaps, Process], idle::idle_tls),
     work(&["memory-after"], &[Process], idle::memory_after),
 ];
 

@@ -1,8 +1,6 @@
 //! The other door.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::thread;
 
 use crate::bench::Bench;
 use crate::clients::{Door, Pop3};
@@ -44,19 +42,11 @@ pub(super) fn retr_pipelined(bench: &mut Bench<'_>) -> Result<()> {
     let mut octets = 0;
     let seconds = bench.seconds("pop3-retr-pipelined", || {
         let before = pop3.wire.received();
-        let mut writer = pop3.wire.writer()?;
-        thread::scope(|scope| {
-            let writing = scope.spawn(|| writer.write_all(commands.as_bytes()));
-            for _ in 0..count {
-                pop3.status("RETR")?;
-                pop3.wire.skip_multiline()?;
-            }
-            octets = pop3.wire.received() - before;
-            match writing.join() {
-                Ok(written) => Ok(written?),
-                Err(_) => Err("the writing thread panicked".into()),
-            }
-        })
+        pop3.run_pipelined(commands.as_bytes(), |pop3| {
+            (0..count).try_for_each(|_| pop3.multiline("RETR"))
+        })?;
+        octets = pop3.wire.received() - before;
+        Ok(())
     })?;
     pop3.run("QUIT")?;
     bench.report("pop3-retr-pipelined", count as f64 / seconds);

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::bench::{Bench, expect};
-use crate::clients::{Door, Imap, code};
+use crate::clients::Door;
+use crate::imap::{Imap, needed};
 use crate::stats::median;
 use crate::wire::{BULK, Result, SMALL};
 
@@ -32,8 +33,8 @@ pub(super) fn qresync(bench: &mut Bench<'_>) -> Result<()> {
     let mut away = Imap::login(&bench.imap_door(), BULK)?;
     away.run("ENABLE QRESYNC")?;
     let opened = away.run_noting(&bench.open(), "[")?.noted;
-    let validity = code(&opened, "UIDVALIDITY")?;
-    let known = code(&opened, "HIGHESTMODSEQ")?;
+    let validity = needed(&opened, "UIDVALIDITY")?;
+    let known = needed(&opened, "HIGHESTMODSEQ")?;
     away.run("UNSELECT")?;
 
     let count = bench.count;

@@ -30,6 +30,8 @@ use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
 use prometheus::IntCounter;
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use cmd::fetch::plan::Message as FetchMessage;
 pub use limits::{Limits, Memory};
 pub use session::serve;
 

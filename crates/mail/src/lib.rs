@@ -18,6 +18,8 @@ mod acl;
 mod actor;
 mod annotations;
 mod apply;
+#[doc(hidden)]
+pub mod bench;
 mod between;
 mod bulletin;
 mod check;

@@ -33,6 +33,8 @@ use prometheus::IntCounter;
 use types::Pop3Policy;
 
 use crate::admission::{Exclusive, LoginDelay};
+#[doc(hidden)]
+pub use crate::stuff::Stuffer;
 pub use crate::texts::Language;
 
 /// Settings of the front.

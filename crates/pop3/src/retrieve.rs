@@ -162,7 +162,7 @@ impl Source {
         clean: bool,
         mut top: Option<Top>,
     ) -> Result<Share, Stop> {
-        let mut stuffer = Stuffer::new();
+        let mut stuffer = Stuffer::default();
         let mut piece = self.email.prefix().clone();
         let mut sent = 0u64;
         loop {

@@ -5,24 +5,27 @@ use memchr::{memchr_iter, memmem};
 /// Turns stored bytes, in pieces, into what goes between the status line and the terminating dot.
 ///
 /// Without the stuffed dots the result has exactly [`mail::Row::pop3_size`] octets.
-pub(crate) struct Stuffer {
+pub struct Stuffer {
     /// Nothing of the current line was sent yet.
     line_start: bool,
     /// The last octet was CR.
     after_cr: bool,
 }
 
-impl Stuffer {
-    pub(crate) fn new() -> Self {
+/// At the start of a message.
+impl Default for Stuffer {
+    fn default() -> Self {
         Self {
             line_start: true,
             after_cr: false,
         }
     }
+}
 
+impl Stuffer {
     /// Whether `bytes` may be sent as they are after what was given before, and leave the output at
     /// the start of a line. `clean` says that they hold no bare LF.
-    pub(crate) fn passes(&self, bytes: &[u8], clean: bool) -> bool {
+    pub fn passes(&self, bytes: &[u8], clean: bool) -> bool {
         clean
             && self.line_start
             && bytes.first() != Some(&b'.')
@@ -31,7 +34,7 @@ impl Stuffer {
     }
 
     /// Appends the wire form of `bytes` to `out`.
-    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         for lf in memchr_iter(b'\n', bytes) {
             let start = bytes.len() - rest.len();
@@ -57,7 +60,7 @@ impl Stuffer {
     }
 
     /// Ends the message: completes an unfinished last line, then the terminating dot.
-    pub(crate) fn finish(self, out: &mut Vec<u8>) {
+    pub fn finish(self, out: &mut Vec<u8>) {
         if !self.line_start {
             out.extend_from_slice(b"\r\n");
         }
@@ -131,7 +134,7 @@ mod tests {
     use super::*;
 
     fn stuff(pieces: &[&[u8]]) -> Vec<u8> {
-        let (mut stuffer, mut out) = (Stuffer::new(), Vec::new());
+        let (mut stuffer, mut out) = (Stuffer::default(), Vec::new());
         for piece in pieces {
             stuffer.push(piece, &mut out);
         }
@@ -163,7 +166,7 @@ mod tests {
                 assert_eq!(stuff(&[&raw[..cut], &raw[cut..]]), wire, "cut at {cut}");
             }
             for clean in [true, false] {
-                let passes = Stuffer::new().passes(raw, clean);
+                let passes = Stuffer::default().passes(raw, clean);
                 let mut plain = raw.to_vec();
                 plain.extend_from_slice(b".\r\n");
                 // `clean` is a promise about bare LF: only true where it holds.

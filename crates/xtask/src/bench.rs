@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: the release binary under the load generator of `benches/`.
 
 use crate::Stop;
-use crate::shell::{call, cargo};
+use crate::shell::{call, cargo, installed};
 
 pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
+    if args.first().is_some_and(|first| first == "instructions") {
+        return instructions();
+    }
     call(&mut cargo(&[
         "build",
         "--release",
@@ -24,4 +27,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
         ])
         .args(args),
     )
+}
+
+/// The micro-benchmarks under callgrind.
+fn instructions() -> Result<(), Stop> {
+    if !installed("valgrind") {
+        let how = "counting instructions needs valgrind: apt-get install valgrind";
+        return Err(Stop::unable(how));
+    }
+    call(&mut cargo(&[
+        "bench",
+        "--package",
+        "gatepost-bench",
+        "--bench",
+        "micro",
+        "--",
+        "instructions",
+    ]))
 }

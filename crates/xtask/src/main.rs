@@ -26,6 +26,7 @@ cargo xtask fuzz [--seconds N] [TARGET...]
                                   toolchain and cargo-fuzz (cargo install cargo-fuzz)
 cargo xtask bench [ARGS]          the workloads of the performance budget, beside Dovecot
                                   where it is installed; --help lists ARGS
+cargo xtask bench instructions    hot code alone, counted by callgrind (wants valgrind)
 cargo xtask torture [--minutes N] [--seed S] [--only WHAT] [--release]
                                   failing disks; power cuts on two disks and kills of a busy server,
                                   N minutes (10) together, from seed S (the clock); damaged files,

@@ -4,7 +4,7 @@
 mod content;
 mod digest;
 mod passage;
-mod plan;
+pub(crate) mod plan;
 mod row;
 mod section;
 
