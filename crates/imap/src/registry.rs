@@ -5,7 +5,6 @@ use crate::cmd::{self, fetch, search};
 use crate::ext;
 use crate::session::{Session, State};
 use crate::spec::{Capability, Extension, Spec, StatusItem, When};
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
@@ -269,20 +268,25 @@ pub fn capabilities(session: &Session) -> String {
         When::NoPasswords => before_login && !passwords,
     };
     let octets = session.deps.mail.options().max_message_bytes;
-    let with = |name: &'static str, number: u32| Cow::Owned(format!("{name}{number}"));
     let count = |limit: Option<NonZeroU32>| limit.map_or(0, NonZeroU32::get);
-    let words: Vec<Cow<'_, str>> = EXTENSIONS
+    let mut words = String::with_capacity(1024);
+    let all = EXTENSIONS
         .iter()
-        .flat_map(|extension| extension.capabilities)
-        .filter(|capability| holds(capability.when))
-        .map(|capability| match capability.when {
-            When::WithAppendLimit => with(capability.name, octets),
-            When::WithMessageLimit => with(capability.name, count(limits.message_limit)),
-            When::WithSaveLimit => with(capability.name, count(limits.save_limit)),
-            _ => Cow::Borrowed(capability.name),
-        })
-        .collect();
-    words.join(" ")
+        .flat_map(|extension| extension.capabilities);
+    for capability in all.filter(|capability| holds(capability.when)) {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(capability.name);
+        let number = match capability.when {
+            When::WithAppendLimit => octets,
+            When::WithMessageLimit => count(limits.message_limit),
+            When::WithSaveLimit => count(limits.save_limit),
+            _ => continue,
+        };
+        words.push_str(itoa::Buffer::new().format(number));
+    }
+    words
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ use storage::{Batch, MetaStore, Scan};
 use types::{AccountId, Keyword, MailboxId, ModSeq, UidSet, UidValidity};
 
 const VERSION: u8 = 1;
+/// Entries of a first page. Most ranges are empty or short, a POP3 login looks through one, and a
+/// store reads so few entries at once: the way to a thread that may block costs more.
+const FIRST_PAGE: usize = 8;
 
 /// What a snapshot header says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,20 +151,23 @@ pub(crate) async fn replay(
     Ok(bytes)
 }
 
-/// Calls `f` for each entry of a range, page by page.
+/// Calls `f` for each entry of a range, page by page; the first page is a short one.
 pub(crate) async fn each(
     meta: &dyn MetaStore,
     account: AccountId,
     mut scan: Scan,
     mut f: impl FnMut(&storage::Entry) -> Result<(), MailError>,
 ) -> Result<(), MailError> {
+    let page = scan.limit;
+    scan.limit = page.min(FIRST_PAGE);
     loop {
-        let page = meta.scan(account, scan.clone()).await?;
-        page.entries.iter().try_for_each(&mut f)?;
-        match page.entries.last() {
-            Some((last, _)) if page.more => scan.start = after(last),
+        let read = meta.scan(account, scan.clone()).await?;
+        read.entries.iter().try_for_each(&mut f)?;
+        match read.entries.last() {
+            Some((last, _)) if read.more => scan.start = after(last),
             _ => return Ok(()),
         }
+        scan.limit = page;
     }
 }
 

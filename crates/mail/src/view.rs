@@ -218,31 +218,31 @@ impl View {
         let (mut a, mut b) = (Cursor::new(old), Cursor::new(self));
         loop {
             // Chunks shared by both views hold no change; skip them whole.
-            while a.skip_shared(&mut b) {}
+            while a.skip_shared(&mut b) || a.skip_same(&mut b) {}
             match (a.peek(), b.peek()) {
                 (None, None) => return changes,
                 (Some((uid, _)), None) => {
                     changes.expunged.push(uid);
-                    a.advance();
+                    a.advance(1);
                 }
                 (None, Some((uid, _))) => {
                     changes.added.push(uid);
-                    b.advance();
+                    b.advance(1);
                 }
                 (Some((x, _)), Some((y, _))) if x < y => {
                     changes.expunged.push(x);
-                    a.advance();
+                    a.advance(1);
                 }
                 (Some((x, _)), Some((y, _))) if y < x => {
                     changes.added.push(y);
-                    b.advance();
+                    b.advance(1);
                 }
                 (Some((uid, m)), Some((_, n))) => {
                     if m != n {
                         changes.flagged.push(uid);
                     }
-                    a.advance();
-                    b.advance();
+                    a.advance(1);
+                    b.advance(1);
                 }
             }
         }
@@ -286,12 +286,33 @@ impl<'a> Cursor<'a> {
         Some((*chunk.uids.get(self.i)?, *chunk.modseqs.get(self.i)?))
     }
 
-    fn advance(&mut self) {
-        self.i += 1;
+    /// Within the chunk.
+    fn advance(&mut self, messages: usize) {
+        self.i += messages;
         if self.chunks.first().is_some_and(|c| self.i >= c.len()) {
             self.chunks = &self.chunks[1..];
             self.i = 0;
         }
+    }
+
+    /// Steps over what is the same in both from here on, within a chunk: nearly all of one that
+    /// changed.
+    fn skip_same(&mut self, other: &mut Self) -> bool {
+        let (a, b) = (self.chunk_from_here(), other.chunk_from_here());
+        let rows = a.0.iter().zip(b.0).zip(a.1.iter().zip(b.1));
+        let same = rows.take_while(|((x, y), (m, n))| x == y && m == n).count();
+        if same > 0 {
+            self.advance(same);
+            other.advance(same);
+        }
+        same > 0
+    }
+
+    fn chunk_from_here(&self) -> (&'a [Uid], &'a [ModSeq]) {
+        let chunk = self.chunks.first();
+        let uids = chunk.and_then(|chunk| chunk.uids.get(self.i..));
+        let modseqs = chunk.and_then(|chunk| chunk.modseqs.get(self.i..));
+        (uids.unwrap_or_default(), modseqs.unwrap_or_default())
     }
 
     fn skip_shared(&mut self, other: &mut Self) -> bool {

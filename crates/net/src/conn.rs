@@ -1,11 +1,12 @@
 //! A connection of any kind behind one type.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
@@ -119,6 +120,11 @@ impl Conn {
         matches!(self.stream, Stream::Layered(_))
     }
 
+    /// Whether it is TCP and nothing else.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Tcp(_))
+    }
+
     /// Version and cipher, when encrypted.
     pub fn tls_info(&self) -> Option<TlsInfo> {
         self.tls
@@ -177,6 +183,17 @@ impl Conn {
             Stream::Layered(layer) => layer.into_conn().stream,
             other => other,
         };
+    }
+
+    /// Reads what is there now, whatever the runtime knows of it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; `Unsupported` over anything but plain TCP.
+    pub(crate) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.stream {
+            Stream::Tcp(stream) => (&*SockRef::from(stream)).read(buf),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut dyn Io>> {

@@ -9,6 +9,8 @@ use bytes::{Buf, Bytes, BytesMut};
 const SEGMENT: usize = 2048;
 /// Collected small writes are closed at this size, so that they never move again.
 const CHUNK: usize = 64 << 10;
+/// Room for a short answer, made at once instead of bit by bit.
+const SHORT: usize = 512;
 /// How many pieces one system call takes.
 pub(crate) const SLICES: usize = 64;
 
@@ -17,7 +19,7 @@ pub(crate) struct Output {
     queue: VecDeque<Bytes>,
     queued: usize,
     /// After the queue.
-    pub(crate) tail: BytesMut,
+    tail: BytesMut,
 }
 
 impl Output {
@@ -29,7 +31,15 @@ impl Output {
         if self.tail.len() + octets.len() > CHUNK {
             self.close_tail();
         }
-        self.tail.extend_from_slice(octets);
+        self.tail().extend_from_slice(octets);
+    }
+
+    /// The end, to be appended to.
+    pub(crate) fn tail(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(SHORT);
+        }
+        &mut self.tail
     }
 
     pub(crate) fn write_bytes(&mut self, octets: Bytes) {

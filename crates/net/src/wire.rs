@@ -276,7 +276,7 @@ impl Wire {
 
     /// The end of what is to be sent, for formatting straight into it. Append only.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.output.tail
+        self.output.tail()
     }
 
     /// Octets not yet handed to the transport.
@@ -306,6 +306,16 @@ impl Wire {
             self.flush().await
         } else {
             Ok(())
+        }
+    }
+
+    /// [`Self::close`] for a client that asked for the end: that was its last word, and unless
+    /// something came behind it nothing is waited for.
+    pub async fn part(mut self) {
+        let sent = tokio::time::timeout(CLOSE_TIMEOUT, self.flush()).await;
+        let is_over = matches!(sent, Ok(Ok(()))) && !self.has_input() && self.conn.is_plain();
+        if !is_over || matches!(self.conn.read_now(&mut [0]), Ok(1..)) {
+            self.close().await;
         }
     }
 

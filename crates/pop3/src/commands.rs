@@ -107,12 +107,12 @@ pub(crate) async fn quit(session: &mut Session, _: Arguments<'_>) -> Answer {
                 tracing::warn!(%error, "update failed");
                 // RFC 1939 6: the connection ends whether or not the removal succeeded.
                 session.refuse(&Refusal::NOT_UPDATED);
-                return Err(Stop::Close);
+                return Err(Stop::Quit);
             }
         }
     }
     session.accept(Text::Bye);
-    Err(Stop::Close)
+    Err(Stop::Quit)
 }
 
 fn scan_listing(out: &mut BytesMut, number: u64, octets: u64) {

@@ -62,6 +62,8 @@ pub(crate) enum Stop {
     Refused(Refusal),
     /// Everything is written; close.
     Close,
+    /// The same, and the client wished it.
+    Quit,
     /// The answer cannot be completed any more; close without ending it.
     Broken,
     /// The connection is at fault.
@@ -119,6 +121,7 @@ impl Session {
             Stop::Wire(WireError::Eof) => tracing::debug!("closed by client"),
             Stop::Wire(error) => tracing::info!(%error, "connection lost"),
             Stop::Broken => return,
+            Stop::Quit => return self.wire.part().await,
             Stop::Close | Stop::Refused(_) => {}
         }
         self.wire.close().await;
@@ -175,9 +178,9 @@ impl Session {
                 self.refuse(&refusal);
                 self.count_bad(&refusal)
             }
-            Err(Stop::Close) => {
+            Err(stop @ (Stop::Close | Stop::Quit)) => {
                 timer.finish(Outcome::Ok);
-                Err(Stop::Close)
+                Err(stop)
             }
             Err(Stop::Broken) => {
                 timer.finish(Outcome::Error);

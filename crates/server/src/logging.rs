@@ -13,6 +13,8 @@ pub(crate) fn start() {
     if terminal {
         builder.init();
     } else {
-        builder.json().flatten_event(true).init();
+        // Spans do not nest: the list of them would say the same a second time.
+        let builder = builder.json().flatten_event(true);
+        builder.with_span_list(false).init();
     }
 }

@@ -127,6 +127,10 @@ impl Enabled {
 
 /// Whatever a name in it contains.
 fn one_line(text: &str, utf8: bool) -> Cow<'_, str> {
+    // Nearly always; octets are quicker looked through than characters.
+    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Cow::Borrowed(text);
+    }
     let fits = |c: char| match utf8 {
         true => !c.is_control(),
         false => (' '..='~').contains(&c),

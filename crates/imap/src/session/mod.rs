@@ -370,7 +370,10 @@ impl Session {
         tracing::debug!(reason = bye.unwrap_or("closed"), "session ended");
         // The mailbox and its view are not needed to say goodbye.
         drop(self.state);
-        self.wire.close().await;
+        match end {
+            None => self.wire.part().await,
+            Some(_) => self.wire.close().await,
+        }
     }
 }
 

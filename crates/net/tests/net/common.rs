@@ -95,7 +95,10 @@ impl Front for Echo {
         };
         wire.write(last.as_bytes());
         wire.write(b"\r\n");
-        wire.close().await;
+        match last {
+            "goodbye" => wire.part().await,
+            _ => wire.close().await,
+        }
     }
 }
 

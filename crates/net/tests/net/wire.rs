@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::{Client, Plain, Server, checksum, on_loopback};
 use net::{Conn, ListenerConfig, Metrics, Shutdown, Timeouts, UnixPath, Wire};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::UnixStream;
 
 #[tokio::test]
@@ -51,6 +52,33 @@ async fn pipelined_commands_are_answered_in_order_and_together() {
         .await
         .unwrap();
     assert!(got == sending.await.unwrap().0.as_bytes());
+}
+
+#[tokio::test]
+async fn the_connection_of_a_client_that_took_leave_is_closed_at_once() {
+    let server = Server::start(on_loopback(), None);
+    let mut client = server.connect().await;
+    assert_eq!(client.line().await, "hello");
+    assert_eq!(client.ask("quit").await, "goodbye");
+    assert_eq!(client.line().await, "");
+    // Nobody is there any more who would read it.
+    client.send(b"still here\r\n").await;
+    let mut socket = client.0.into_inner();
+    let gone = tokio::io::AsyncWriteExt::write_all(&mut socket, b"?").await;
+    assert!(gone.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_says_more_behind_its_last_word_reads_the_answer() {
+    let server = Server::start(on_loopback(), None);
+    for more in [1, 1000, 100_000] {
+        let mut client = server.connect().await;
+        assert_eq!(client.line().await, "hello");
+        let said = format!("quit\r\n{}", "more\r\n".repeat(more));
+        client.send(said.as_bytes()).await;
+        assert_eq!(client.line().await, "goodbye");
+        assert_eq!(client.0.read_line(&mut String::new()).await.unwrap(), 0);
+    }
 }
 
 #[tokio::test]
