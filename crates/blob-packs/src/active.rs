@@ -1,4 +1,4 @@
-//! The pack that grows: appending, and one thread that makes everything appended durable.
+//! The pack that grows: appending, and making everything appended durable.
 
 use crate::catalog::Sealed;
 use crate::files::{self, Which};
@@ -47,6 +47,10 @@ pub(crate) struct Writer {
     pub(crate) log_dirty: bool,
     /// Somebody wants the active pack sealed, whatever its size.
     pub(crate) seal: Vec<Waiter>,
+    /// Somebody has the turn: only they sync and seal.
+    pub(crate) syncing: bool,
+    /// The sync thread has something to do although nobody waits.
+    pub(crate) tend: bool,
     pub(crate) next_number: u32,
     /// Why the store takes no more writes.
     pub(crate) failed: Option<String>,
@@ -211,18 +215,77 @@ impl Writer {
     }
 }
 
-/// The sync thread: everybody who appended before an `fdatasync` began is answered by it.
+/// The turn to sync, which one thread has at a time. Everybody who appended before an `fdatasync`
+/// began is answered by it; who comes later waits for the next one, together with all others.
+struct Turn<'a>(&'a Shared);
+
+impl<'a> Turn<'a> {
+    fn take(shared: &'a Shared, writer: &mut Writer) -> Self {
+        writer.syncing = true;
+        Self(shared)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut writer = self.0.writer();
+        writer.syncing = false;
+        let more = writer.needs_thread();
+        drop(writer);
+        if more {
+            self.0.wake();
+        }
+    }
+}
+
+impl Writer {
+    /// Whether the sync thread has to look.
+    fn needs_thread(&self) -> bool {
+        let waiting = !self.waiters.is_empty() || !self.seal.is_empty();
+        waiting || self.tend || self.closed || self.failed.is_some()
+    }
+
+    fn is_full(&self, options: &Options) -> bool {
+        self.active.tail > options.pack_bytes.min(crate::MAX_PACK_BYTES)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.active.tail - self.active.checkpoint > CHECKPOINT
+    }
+}
+
+/// Has what was appended synced: here and now if nobody is at it, so that a single writer waits for
+/// the disk and for no thread; otherwise by whoever has the turn next.
+pub(crate) fn sync_soon(shared: &Shared) {
+    let mut writer = shared.writer();
+    if writer.syncing || writer.waiters.is_empty() {
+        return;
+    }
+    if !storage::may_wait_in_place() {
+        drop(writer);
+        shared.wake();
+        return;
+    }
+    let group = std::mem::take(&mut writer.waiters);
+    let _turn = Turn::take(shared, &mut writer);
+    drop(writer);
+    storage::in_place(|| sync(shared, group));
+    let mut writer = shared.writer();
+    writer.tend |= writer.is_full(&shared.options) || writer.is_stale();
+}
+
+/// The sync thread: it syncs while others keep coming, and seals packs.
 pub(crate) fn sync_loop(shared: &Shared) {
-    while let Some((group, seal)) = next_group(shared) {
-        let synced = sync(shared, group);
-        if !synced {
+    while let Some((_turn, group, seal)) = next_group(shared) {
+        if !sync(shared, group) {
             return;
         }
         let mut writer = shared.writer();
-        let full = writer.active.tail > shared.options.pack_bytes.min(crate::MAX_PACK_BYTES);
+        writer.tend = false;
+        let full = writer.is_full(&shared.options);
         // Whoever asked for sealing may have been outrun by a pack that was full.
         let wanted = !seal.is_empty() && writer.active.tail > FILE_HEADER;
-        let stale = writer.active.tail - writer.active.checkpoint > CHECKPOINT;
+        let stale = writer.is_stale();
         if stale {
             writer.active.checkpoint = writer.active.tail;
         }
@@ -242,18 +305,23 @@ pub(crate) fn sync_loop(shared: &Shared) {
     }
 }
 
-/// Waits for work; `None` when the store is closed and nothing is left to do.
-fn next_group(shared: &Shared) -> Option<(Vec<Waiter>, Vec<Waiter>)> {
+/// Waits for work and the turn to do it; `None` when the store is closed and nothing is left to do.
+fn next_group(shared: &Shared) -> Option<(Turn<'_>, Vec<Waiter>, Vec<Waiter>)> {
     let mut writer = shared.writer();
     loop {
-        if !writer.waiters.is_empty() || !writer.seal.is_empty() {
-            return Some((
-                std::mem::take(&mut writer.waiters),
-                std::mem::take(&mut writer.seal),
-            ));
-        }
-        if writer.closed || writer.failed.is_some() {
-            return None;
+        if !writer.syncing {
+            // After a failure nothing may be synced again.
+            if writer.failed.is_some() {
+                return None;
+            }
+            if writer.tend || !writer.waiters.is_empty() || !writer.seal.is_empty() {
+                let turn = Turn::take(shared, &mut writer);
+                let group = std::mem::take(&mut writer.waiters);
+                return Some((turn, group, std::mem::take(&mut writer.seal)));
+            }
+            if writer.closed {
+                return None;
+            }
         }
         writer = shared.wait(writer);
     }

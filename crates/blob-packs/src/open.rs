@@ -101,6 +101,8 @@ fn assemble(
         waiters: Vec::new(),
         log_dirty: false,
         seal: Vec::new(),
+        syncing: false,
+        tend: false,
         next_number,
         failed: None,
         closed: false,

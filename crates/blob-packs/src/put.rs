@@ -1,6 +1,6 @@
 //! Storing, releasing and verifying.
 
-use crate::active::Writer;
+use crate::active::{self, Writer};
 use crate::catalog::Catalog;
 use crate::files::Patience;
 use crate::format::{self, FLAG_NOTE};
@@ -21,8 +21,9 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    pub(crate) async fn durable(self) -> Result<BlobRef, StorageError> {
+    pub(crate) async fn durable(self, shared: &Shared) -> Result<BlobRef, StorageError> {
         if let Some(pending) = self.pending {
+            active::sync_soon(shared);
             pending
                 .await
                 .map_err(|_| StorageError::unavailable("blob store has stopped"))??;
@@ -126,10 +127,6 @@ impl Shared {
             writer.waiters.push(sender);
             receiver
         });
-        drop(writer);
-        if wait {
-            self.wake();
-        }
         Receipt {
             blob: BlobRef {
                 hash,

@@ -440,7 +440,7 @@ impl BlobStore for PackStore {
         } else {
             shared.store_blob(hash, &bytes, origin)?
         };
-        receipt.durable().await
+        receipt.durable(shared).await
     }
 
     async fn get(&self, blob: &BlobRef, range: Range<u32>) -> Result<Bytes, StorageError> {

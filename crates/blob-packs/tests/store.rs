@@ -6,8 +6,8 @@ use blob_packs::{Options, PackStore, Step};
 use bytes::Bytes;
 use common::*;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use storage::{BlobRef, BlobStore, ErrorKind, Health};
 use types::AccountId;
 
@@ -243,6 +243,16 @@ async fn newer_and_foreign_stores_are_incompatible() {
 
 #[tokio::test]
 async fn a_failing_fsync_makes_the_store_read_only() {
+    failing_fsync().await;
+}
+
+/// The same where who puts makes the sync.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_fsync_in_place_makes_the_store_read_only() {
+    failing_fsync().await;
+}
+
+async fn failing_fsync() {
     let dir = tempfile::tempdir().expect("tempdir");
     let broken = Arc::new(AtomicBool::new(false));
     let hook = broken.clone();
@@ -276,6 +286,43 @@ async fn a_failing_fsync_makes_the_store_read_only() {
     let store = open(dir.path());
     assert_eq!(store.health(), Health::Ready);
     put(&store, &noise(3, 100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_puts_alone_syncs_in_place_and_full_packs_are_sealed() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let threads: Arc<Mutex<Vec<_>>> = Arc::default();
+    let hook = threads.clone();
+    let options = Options {
+        pack_bytes: 10_000,
+        on_step: Some(Arc::new(move |step| {
+            if matches!(step, Step::Sync | Step::Seal) {
+                let name = std::thread::current().name().unwrap_or("").to_owned();
+                hook.lock().expect("lock").push((step, name));
+            }
+            Ok(())
+        })),
+        ..Options::default()
+    };
+    let store = open_with(dir.path(), options);
+    put(&store, &noise(1, 100)).await;
+    put(&store, &noise(2, 100)).await;
+    let seen = threads.lock().expect("lock").clone();
+    assert!(
+        seen.len() == 2 && seen.iter().all(|(_, name)| name != "blob-sync"),
+        "{seen:?}"
+    );
+    for seed in 3..9 {
+        put(&store, &noise(seed, 12_000)).await;
+    }
+    store.close().await.expect("close");
+    let seen = threads.lock().expect("lock").clone();
+    let sealed = seen.iter().filter(|(step, _)| *step == Step::Seal);
+    let by: Vec<_> = sealed.map(|(_, name)| name.as_str()).collect();
+    assert!(
+        !by.is_empty() && by.iter().all(|name| *name == "blob-sync"),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Delivery: the bytes once, then each recipient on its own.
 
+use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ pub(crate) async fn deliver(
     let replies: Vec<Reply> = match deps.mail.ingest(message, &origin).await {
         Ok(content) => {
             let mut deliveries = Vec::with_capacity(targets.len());
-            for (recipient, prefix) in targets.iter().zip(prefixes) {
+            for (&recipient, prefix) in targets.iter().zip(prefixes) {
                 let message = NewMessage {
                     content: content.clone(),
                     prefix,
@@ -52,12 +53,9 @@ pub(crate) async fn deliver(
                     internal_date: Some(now),
                 };
                 let days = deps.settings.duplicate_days;
-                deliveries.push(append(recipient, message, days));
+                deliveries.push(append(recipient.clone(), message, days));
             }
-            let results: Vec<_> = futures::stream::iter(deliveries)
-                .buffered(CONCURRENT)
-                .collect()
-                .await;
+            let results = append_all(deliveries).await;
             let reply = |result: Result<Delivered, MailError>| match result {
                 Ok(Delivered::Appended(_)) => Reply::DELIVERED,
                 Ok(Delivered::Repeated) => Reply::REPEATED,
@@ -100,9 +98,26 @@ fn prefix(sender: &str, recipient: &str) -> Bytes {
     format!("Return-Path: <{sender}>\r\nDelivered-To: {recipient}\r\n").into()
 }
 
+/// Each in a task of its own if there are several: who waits for the disk waits in place.
+async fn append_all(
+    mut deliveries: Vec<impl Future<Output = Result<Delivered, MailError>> + Send + 'static>,
+) -> Vec<Result<Delivered, MailError>> {
+    if deliveries.len() == 1
+        && let Some(only) = deliveries.pop()
+    {
+        return vec![only.await];
+    }
+    let abandoned = |_| MailError::new(MailErrorKind::Unavailable, "a delivery was abandoned");
+    futures::stream::iter(deliveries)
+        .map(|delivery| async move { tokio::spawn(delivery).await.map_err(abandoned)? })
+        .buffered(CONCURRENT)
+        .collect()
+        .await
+}
+
 /// Appends to the recipient's folder; to INBOX if that was deleted since RCPT.
 async fn append(
-    recipient: &Recipient,
+    recipient: Recipient,
     message: NewMessage,
     days: u16,
 ) -> Result<Delivered, MailError> {

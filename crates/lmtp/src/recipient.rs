@@ -9,6 +9,7 @@ use crate::reply::Reply;
 use crate::{Deps, Settings};
 
 /// An accepted recipient.
+#[derive(Clone)]
 pub(crate) struct Recipient {
     pub(crate) account: Account,
     pub(crate) folder: Folder,

@@ -6,8 +6,10 @@ use crate::journal::{Change, JournalEntry, NewRow};
 use crate::mailbox::{Committed, Mailbox};
 use crate::record::MailboxRecord;
 use crate::{MailError, View, keys};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use storage::{Batch, ErrorKind};
+use storage::{Batch, ErrorKind, StorageError};
 use types::{Flags, ModSeq, UidSet};
 
 /// How often an operation is tried again when another process was faster. Who lost once must read
@@ -252,16 +254,11 @@ impl<'a> Transaction<'a> {
             commit.relax();
             return Ok(Some(Pending::Hidden(hidden)));
         }
-        // A task of its own: the mailboxes must learn the outcome even if the caller goes away.
-        let account = self.account.clone();
-        Ok(Some(Pending::Durable(tokio::spawn(async move {
-            let result = commit.durable().await;
-            for (mailbox, new) in news {
-                mailbox.settle(&new, result.is_ok());
-            }
-            drop(account);
-            result.map_err(MailError::from)
-        }))))
+        Ok(Some(Pending::Durable(Settling {
+            durable: Some(Box::pin(commit.durable())),
+            news,
+            account: self.account.clone(),
+        })))
     }
 }
 
@@ -269,7 +266,7 @@ impl<'a> Transaction<'a> {
 #[must_use = "await shown() before answering"]
 pub(crate) enum Pending {
     /// Being made durable.
-    Durable(tokio::task::JoinHandle<Result<(), MailError>>),
+    Durable(Settling),
     /// Waiting behind earlier commits of these mailboxes.
     Hidden(Vec<(Arc<Mailbox>, ModSeq)>),
 }
@@ -278,13 +275,7 @@ impl Pending {
     /// Resolves once the changes are shown (and durable, if that was asked for).
     pub(crate) async fn shown(self) -> Result<(), MailError> {
         match self {
-            Self::Durable(task) => match task.await {
-                Ok(result) => result,
-                Err(_) => Err(MailError::new(
-                    crate::MailErrorKind::Unavailable,
-                    "the commit was abandoned",
-                )),
-            },
+            Self::Durable(mut settling) => settling.finish().await,
             Self::Hidden(behind) => {
                 for (mailbox, modseq) in behind {
                     mailbox.wait_shown(modseq).await?;
@@ -292,5 +283,48 @@ impl Pending {
                 Ok(())
             }
         }
+    }
+}
+
+type Durable = Pin<Box<dyn Future<Output = Result<(), StorageError>> + Send>>;
+
+/// A commit on its way to the disk, and the mailboxes that must learn the outcome. Whoever made it
+/// waits for it, without a change of threads; if they go away a task does.
+pub(crate) struct Settling {
+    durable: Option<Durable>,
+    news: Vec<(Arc<Mailbox>, Committed)>,
+    account: Arc<AccountInner>,
+}
+
+impl Settling {
+    async fn finish(&mut self) -> Result<(), MailError> {
+        let Some(durable) = &mut self.durable else {
+            return Ok(());
+        };
+        let result = durable.await;
+        self.durable = None;
+        settle(&self.news, result.is_ok());
+        Ok(result?)
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end.
+        if let Some(durable) = self.durable.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (news, account) = (std::mem::take(&mut self.news), self.account.clone());
+            runtime.spawn(async move {
+                settle(&news, durable.await.is_ok());
+                drop(account);
+            });
+        }
+    }
+}
+
+fn settle(news: &[(Arc<Mailbox>, Committed)], durable: bool) {
+    for (mailbox, new) in news {
+        mailbox.settle(new, durable);
     }
 }

@@ -105,8 +105,9 @@ struct UnusedViews {
 /// Accounts kept open; beyond this many, unused ones are closed.
 const MAX_OPEN_ACCOUNTS: usize = 4096;
 
-/// Messages from this size on are parsed off the async threads.
-const LARGE_MESSAGE: usize = 1 << 20;
+/// Messages from this size on are parsed off the async threads, while this one may wait for the
+/// disk.
+const LARGE_MESSAGE: usize = 128 << 10;
 
 /// Seconds since 1970 UTC.
 pub(crate) fn now() -> i64 {
@@ -184,11 +185,9 @@ impl Mail {
                 "the message is too large",
             ));
         }
-        // The disk works while the message is parsed.
-        let (blob, digest) = tokio::join!(
-            self.0.blobs.put(bytes.clone(), origin),
-            digest(bytes.clone())
-        );
+        // Begins at once if the message is large: a put may wait for the disk in place.
+        let digest = digest(bytes.clone());
+        let (blob, digest) = tokio::join!(self.0.blobs.put(bytes, origin), digest);
         Ok(Ingested::new(blob?, digest?))
     }
 
@@ -406,10 +405,18 @@ impl Ingested {
     }
 }
 
-async fn digest(bytes: Bytes) -> Result<Vec<u8>, MailError> {
-    if bytes.len() < LARGE_MESSAGE {
-        return Ok(message::digest(&bytes));
+/// A large message is being parsed from the call on, a small one when the answer is waited for.
+fn digest(bytes: Bytes) -> impl Future<Output = Result<Vec<u8>, MailError>> {
+    let task = match bytes.len() {
+        ..LARGE_MESSAGE => Err(bytes),
+        _ => Ok(tokio::task::spawn_blocking(move || message::digest(&bytes))),
+    };
+    async move {
+        match task {
+            Err(bytes) => Ok(message::digest(&bytes)),
+            Ok(task) => task.await.map_err(|_| {
+                MailError::new(MailErrorKind::Unavailable, "parsing the message failed")
+            }),
+        }
     }
-    let task = tokio::task::spawn_blocking(move || message::digest(&bytes)).await;
-    task.map_err(|_| MailError::new(MailErrorKind::Unavailable, "parsing the message failed"))
 }

@@ -10,6 +10,7 @@ use common::{assert_sound, id_of, message, name, open, text, uid};
 use mail::{FlagChange, Grantee, Identifier, MailErrorKind, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use storage::{
     Batch, Commit, Health, Link, MemoryBlobs, MemoryMeta, MetaStore, Page, Scan, StorageError,
     Watch,
@@ -161,6 +162,37 @@ async fn an_append_is_shown_only_once_durable_and_flags_at_once() {
     assert_sound(&mail).await;
 }
 
+/// A connection may end while the disk works.
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_shown_once_durable() {
+    let store = Slow::new(true);
+    let mail = open(
+        store.clone(),
+        Arc::new(MemoryBlobs::new()),
+        Options::default(),
+    )
+    .await;
+    let info = mail.create_account("u", None).await.unwrap();
+    let account = mail.account(info.id).await.unwrap();
+    let inbox = id_of(&account, "INBOX");
+    let one = message(&mail, text("1")).await;
+    let session = account.select(inbox).await.unwrap();
+    let mut watch = session.watch();
+    store.gate.send_replace(Gate::Shut);
+    {
+        let append = account.append(inbox, vec![one]);
+        tokio::pin!(append);
+        assert!(futures::poll!(append).is_pending());
+    }
+    assert_eq!(session.view().len(), 0);
+    store.gate.send_replace(Gate::Open);
+    while session.view().is_empty() {
+        let told = tokio::time::timeout(Duration::from_secs(30), watch.changed());
+        told.await.expect("the mailbox is told").unwrap();
+    }
+    assert_sound(&mail).await;
+}
+
 #[tokio::test]
 async fn what_cannot_be_made_durable_is_never_acknowledged_nor_shown() {
     let store = Slow::new(true);
@@ -225,7 +257,7 @@ async fn two_processes_on_one_store_keep_each_other_right() {
     while session.view().len() != 66 || first.tree().find(&name("made by the second")).is_none() {
         tokio::select! {
             _ = watch.changed() => {}
-            () = tokio::time::sleep(std::time::Duration::from_millis(5)) => {}
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
         }
     }
     assert_eq!(session.view().uid_next(), 101);

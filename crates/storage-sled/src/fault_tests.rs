@@ -1,9 +1,9 @@
 //! What the store does when the disk fails: calls of the log's file fail on purpose.
 
-use crate::{Options, SledStore};
+use crate::{Observer, Options, SledStore};
 use std::io::ErrorKind as Io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::{Batch, Commit, ErrorKind, Health, MetaStore, StorageError};
 use types::AccountId;
@@ -107,6 +107,16 @@ async fn a_write_error_other_than_a_full_disk_is_fatal() {
 
 #[tokio::test]
 async fn a_failed_sync_fails_all_who_wait_and_is_never_repeated() {
+    failed_sync().await;
+}
+
+/// The same where who waits makes the sync.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_in_place_fails_all_who_wait_and_is_never_repeated() {
+    failed_sync().await;
+}
+
+async fn failed_sync() {
     let dir = tempfile::tempdir().unwrap();
     let options = options();
     let store = open(dir.path(), &options);
@@ -162,4 +172,61 @@ async fn a_dropped_handle_becomes_durable_by_itself() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// Notes which threads sync.
+#[derive(Default)]
+struct Threads(Mutex<Vec<String>>);
+
+impl Observer for Threads {
+    fn on_fsync(&self, _took: Duration) {
+        let name = std::thread::current().name().unwrap_or("").to_owned();
+        self.0.lock().unwrap().push(name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_alone_syncs_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let threads = Arc::new(Threads::default());
+    let options = Options {
+        observer: threads.clone(),
+        ..options()
+    };
+    let store = open(dir.path(), &options);
+    for _ in 0..3 {
+        put(&store, "key").await.unwrap().durable().await.unwrap();
+    }
+    let synced = threads.0.lock().unwrap().clone();
+    assert!(
+        synced.len() == 3 && synced.iter().all(|name| name != "meta-sync"),
+        "{synced:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_together_is_never_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let threads = Arc::new(Threads::default());
+    let options = Options {
+        observer: threads.clone(),
+        ..options()
+    };
+    let store = open(dir.path(), &options);
+    // Every round ends with a moment in which nobody waits, and the next begins with it.
+    for _ in 0..50 {
+        let writers = (0..8).map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for _ in 0..4 {
+                    put(&store, "key").await.unwrap().durable().await.unwrap();
+                }
+            })
+        });
+        for writer in futures::future::join_all(writers).await {
+            writer.unwrap();
+        }
+    }
+    let synced = threads.0.lock().unwrap().len();
+    assert!(synced < 50 * 8 * 4, "{synced}");
 }

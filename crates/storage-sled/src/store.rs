@@ -44,7 +44,7 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) layout: Layout,
     pub(crate) store: StoreId,
-    pub(crate) log: Log,
+    pub(crate) log: Arc<Log>,
     pub(crate) group: Arc<Group>,
     pub(crate) schedule: Schedule,
     pub(crate) holds: Holds,
@@ -92,8 +92,13 @@ impl SledStore {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Arc<Self>, StorageError> {
         let opened = startup::open(dir, &options, progress)?;
+        let log = Arc::new(opened.log);
         let core = Arc::new(Core {
-            group: Arc::new(Group::new(options.relaxed_sync, opened.log.written())),
+            group: Arc::new(Group::new(
+                Arc::clone(&log),
+                Arc::clone(&options.observer),
+                options.relaxed_sync,
+            )),
             schedule: Schedule::new(
                 options.checkpoint_bytes,
                 opened.log_behind_export,
@@ -102,7 +107,7 @@ impl SledStore {
             holds: Holds::default(),
             layout: opened.layout,
             store: opened.manifest.store,
-            log: opened.log,
+            log,
             generation: opened.manifest.generation,
             manifest: Mutex::new(opened.manifest),
             index: RwLock::new(Some(opened.index)),
@@ -138,7 +143,7 @@ impl SledStore {
         let core = &self.0;
         let mut threads = lock(&core.threads);
         threads.sync = Some(core.spawn("meta-sync", |core| {
-            core.group.run(&core.log, core.options.observer.as_ref());
+            core.group.run();
             // If a sync failed, the other thread writes that down.
             core.schedule.kick();
         })?);

@@ -11,6 +11,7 @@ mod commit;
 pub mod conformance;
 mod error;
 mod fault;
+mod in_place;
 mod memory;
 mod meta;
 mod rng;
@@ -20,6 +21,7 @@ pub use blob::{BlobRef, BlobStore, Provenance};
 pub use commit::Commit;
 pub use error::{ErrorKind, StorageError};
 pub use fault::{Call, FaultBlobs, FaultMeta, Faults};
+pub use in_place::{in_place, may_wait_in_place};
 pub use memory::{MemoryBlobs, MemoryMeta, MetaSnapshot};
 pub use meta::{Entry, Health, MetaStore, Page, Scan, Watch};
 

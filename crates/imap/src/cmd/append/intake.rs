@@ -6,9 +6,10 @@ use crate::ext::messagelimit::too_many;
 use crate::grammar::FlagList;
 use crate::session::Place;
 use bytes::Bytes;
-use mail::{Load, Mail, NewMessage, Provenance};
+use mail::{Load, Mail, MailError, NewMessage, Provenance};
 use message::Digest;
 use net::Share;
+use types::AccountId;
 
 /// Octets, and messages, that are stored together: what a session holds of a long command, beside
 /// the message it is reading.
@@ -163,35 +164,49 @@ impl Intake {
     /// Puts the bytes of what is waiting on stable storage, all at once.
     async fn store(&mut self, mail: &Mail) -> Result<(), Refusal> {
         self.waiting_octets = 0;
-        let mut tasks = Vec::with_capacity(self.waiting.len());
-        for waiting in self.waiting.drain(..) {
-            let origin = Provenance {
-                owners: vec![(self.to.account.id(), self.to.name.as_str().to_owned())],
-                internal_date: waiting.internal_date,
-                ..Provenance::default()
-            };
-            let mail = mail.clone();
-            tasks.push(tokio::spawn(async move {
-                let content = mail.ingest(waiting.octets, &origin).await?;
-                Ok::<_, mail::MailError>(NewMessage {
-                    content,
-                    prefix: Bytes::new(),
-                    flags: waiting.flags.flags,
-                    keywords: waiting.flags.keywords,
-                    internal_date: Some(waiting.internal_date),
-                })
-            }));
+        let owner = (self.to.account.id(), self.to.name.as_str().to_owned());
+        let waiting = std::mem::take(&mut self.waiting);
+        let alone = waiting.len() == 1;
+        let mut tasks = Vec::with_capacity(waiting.len());
+        for message in waiting {
+            let stored = message.store(mail.clone(), owner.clone());
+            // One message needs no other thread.
+            if alone {
+                self.keep(stored.await?);
+            } else {
+                tasks.push(tokio::spawn(stored));
+            }
         }
         for task in tasks {
-            let message = task.await.map_err(|_| UNAVAILABLE)??;
-            self.weight += message.content.weight();
-            self.stored.push(message);
+            self.keep(task.await.map_err(|_| UNAVAILABLE)??);
         }
         self.share.shrink_to(0);
         if self.weight > mail::MAX_APPENDED && self.stored.len() > 1 {
             return Err(TOO_MANY);
         }
         Ok(())
+    }
+
+    fn keep(&mut self, message: NewMessage) {
+        self.weight += message.content.weight();
+        self.stored.push(message);
+    }
+}
+
+impl Waiting {
+    async fn store(self, mail: Mail, owner: (AccountId, String)) -> Result<NewMessage, MailError> {
+        let origin = Provenance {
+            owners: vec![owner],
+            internal_date: self.internal_date,
+            ..Provenance::default()
+        };
+        Ok(NewMessage {
+            content: mail.ingest(self.octets, &origin).await?,
+            prefix: Bytes::new(),
+            flags: self.flags.flags,
+            keywords: self.flags.keywords,
+            internal_date: Some(self.internal_date),
+        })
     }
 }
 
