@@ -14,6 +14,10 @@ use types::{AccountId, EmailId};
 /// Ids of a block: emails with neighbouring ids are asked for together, and found by one look-up.
 const BLOCK: u64 = 32;
 
+/// How many blocks are known to have been read: copying what is read once and never again would
+/// cost as much as reading it.
+const READ_BEFORE: usize = 4096;
+
 /// The emails in memory.
 #[derive(Default)]
 pub(crate) struct EmailCache(RwLock<Blocks>);
@@ -23,6 +27,8 @@ struct Blocks {
     blocks: Kept<(AccountId, u64), Arc<Block>>,
     /// How often records were removed.
     removals: u64,
+    /// Blocks read before, as hashes, of which each displaces others by chance.
+    read_before: Vec<u64>,
 }
 
 /// Those emails of [`BLOCK`] ids that were read, by id; they share their bytes.
@@ -67,6 +73,18 @@ impl Weighed for Arc<Block> {
     }
 }
 
+impl Blocks {
+    fn was_read_before(&mut self, (account, number): (AccountId, u64)) -> bool {
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let hash = (account.0.wrapping_mul(MIX) ^ number).wrapping_mul(MIX);
+        self.read_before.resize(READ_BEFORE, 0);
+        let slot = self
+            .read_before
+            .get_mut((hash >> 32) as usize % READ_BEFORE);
+        slot.is_some_and(|slot| std::mem::replace(slot, hash) == hash)
+    }
+}
+
 impl EmailCache {
     /// Before emails are read that may be kept.
     pub(crate) fn reading(&self) -> Reading {
@@ -102,7 +120,8 @@ impl EmailCache {
         }
     }
 
-    /// Keeps emails, given by ascending id, in `max` octets of memory.
+    /// Keeps emails, given by ascending id, in `max` octets of memory: those of blocks that are
+    /// read a second time.
     pub(crate) fn keep(
         &self,
         account: AccountId,
@@ -110,15 +129,17 @@ impl EmailCache {
         reading: &Reading,
         max: usize,
     ) {
-        if !self.write().blocks.wants_more(max) {
-            return;
-        }
         for new in emails.chunk_by(|a, b| block_of(a.id) == block_of(b.id)) {
             let Some(number) = new.first().map(|email| block_of(email.id)) else {
                 continue;
             };
             let key = (account, number);
-            let old = self.read().blocks.get(key);
+            let mut blocks = self.write();
+            if !blocks.was_read_before(key) || !blocks.blocks.wants_more(max) {
+                continue;
+            }
+            let old = blocks.blocks.get(key);
+            drop(blocks);
             let old = old.iter().flat_map(|block| &block.emails);
             let mut all: Vec<&Email> = old.chain(new.iter().copied()).collect();
             all.sort_by_key(|email| email.id);
@@ -182,12 +203,11 @@ mod tests {
 
     fn keep(cache: &EmailCache, ids: impl Iterator<Item = u64>, max: usize) {
         let emails: Vec<Email> = ids.map(email).collect();
-        cache.keep(
-            ACCOUNT,
-            &emails.iter().collect::<Vec<_>>(),
-            &cache.reading(),
-            max,
-        );
+        let emails: Vec<&Email> = emails.iter().collect();
+        // What is read once is not kept.
+        for _ in 0..2 {
+            cache.keep(ACCOUNT, &emails, &cache.reading(), max);
+        }
     }
 
     /// Which of `ids` are there.

@@ -44,6 +44,11 @@ async fn emails_read_together_are_read_once_and_gone_when_their_records_are() {
         (mail.email_cache_bytes(), subjects().await),
         (0, all.clone())
     );
+    // What is read a second time is kept.
+    assert_eq!(
+        (mail.email_cache_bytes(), subjects().await),
+        (0, all.clone())
+    );
     let reads = || faults.calls(Call::Scan) + faults.calls(Call::Get);
     let before = reads();
     assert_eq!((subjects().await, reads()), (all.clone(), before));
