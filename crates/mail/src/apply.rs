@@ -77,7 +77,7 @@ impl View {
     }
 
     /// The runs of positions inside chunks that `uids` covers, as (chunk, from, to).
-    fn overlapping(&self, uids: &UidSet) -> Vec<(usize, usize, usize)> {
+    pub(crate) fn overlapping(&self, uids: &UidSet) -> Vec<(usize, usize, usize)> {
         let mut runs = Vec::new();
         for (a, b) in uids.ranges() {
             let first = self

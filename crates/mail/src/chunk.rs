@@ -73,9 +73,15 @@ impl Row {
     /// The POP3 unique id as text (RFC 1939 7: 1 to 70 characters 0x21 to 0x7E): 16 hexadecimal
     /// digits.
     pub fn uidl_text(&self) -> [u8; 16] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'0'; 16];
-        for (i, digit) in text.iter_mut().rev().enumerate() {
-            *digit = b"0123456789abcdef"[(self.uidl >> (4 * i)) as usize & 15];
+        for (digits, byte) in text
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(self.uidl.to_be_bytes())
+        {
+            *digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
         }
         text
     }

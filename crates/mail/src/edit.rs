@@ -1,7 +1,7 @@
 //! Writing: the changes of one operation become one batch over one or several mailboxes.
 
 use crate::account::{AccountInner, Writer};
-use crate::chunk::Row;
+use crate::chunk::{Chunk, Row};
 use crate::journal::{Change, JournalEntry, NewRow};
 use crate::mailbox::{Committed, Mailbox};
 use crate::record::MailboxRecord;
@@ -69,9 +69,15 @@ impl Edit {
 
     /// The counts of `uids` as the view has them now.
     fn counts(&self, uids: &UidSet) -> Counts {
-        self.view.as_ref().map_or_else(Counts::default, |view| {
-            Counts::of(view.rows_in(uids).map(|(_, row)| row))
-        })
+        let mut counts = Counts::default();
+        if let Some(view) = &self.view {
+            for (chunk, from, to) in view.overlapping(uids) {
+                let Chunk { flags, sizes, .. } = &*view.chunks[chunk];
+                let messages = flags[from..to].iter().zip(&sizes[from..to]);
+                messages.for_each(|(flags, size)| counts.add(*flags, *size));
+            }
+        }
+        counts
     }
 }
 
@@ -88,16 +94,17 @@ struct Counts {
 impl Counts {
     fn of(rows: impl Iterator<Item = Row>) -> Self {
         let mut counts = Self::default();
-        for row in rows {
-            counts.messages += 1;
-            counts.unseen += u32::from(!row.flags.contains(Flags::SEEN));
-            if row.flags.contains(Flags::DELETED) {
-                counts.deleted += 1;
-                counts.deleted_bytes += u64::from(row.size);
-            }
-            counts.bytes += u64::from(row.size);
-        }
+        rows.for_each(|row| counts.add(row.flags, row.size));
         counts
+    }
+
+    fn add(&mut self, flags: Flags, size: u32) {
+        let is_deleted = flags.contains(Flags::DELETED);
+        self.messages += 1;
+        self.unseen += u32::from(!flags.contains(Flags::SEEN));
+        self.deleted += u32::from(is_deleted);
+        self.bytes += u64::from(size);
+        self.deleted_bytes += u64::from(is_deleted) * u64::from(size);
     }
 
     fn add_to(&self, record: &mut MailboxRecord) {

@@ -50,7 +50,8 @@ pub struct Email {
     pub blob: BlobRef,
     pub(crate) prefix: Bytes,
     /// `None`: the record is older than the thread index.
-    thread: Option<ThreadId>,
+    pub(crate) thread: Option<ThreadId>,
+    /// Empty, or what [`Digest::parse`] takes.
     pub(crate) digest: Bytes,
 }
 
@@ -64,7 +65,7 @@ impl Email {
     /// What was parsed at delivery. All offsets in it count from the start of the shared bytes: a
     /// front that serves the header (or the whole message) puts [`prefix`](Self::prefix) in front.
     pub fn digest(&self) -> Option<Digest<'_>> {
-        Digest::parse(&self.digest)
+        (!self.digest.is_empty()).then(|| Digest::parsed_before(&self.digest))
     }
 
     /// The conversation it belongs to, for ever (RFC 8474 5.2).
@@ -111,12 +112,16 @@ impl Email {
             1 => None,
             _ => Some(ThreadId(u64::from_be_bytes(d.array()?))),
         };
+        let digest = match Digest::parse(d.rest()) {
+            Some(_) => record.slice_ref(d.rest()),
+            None => Bytes::new(),
+        };
         Ok(Self {
             id,
             blob,
             prefix,
             thread,
-            digest: record.slice_ref(d.rest()),
+            digest,
         })
     }
 }
@@ -162,6 +167,10 @@ pub(crate) fn write(
 /// look-up.
 const GAP: u64 = 8;
 
+/// Emails that are worth keeping in memory when they are read together, and so many ids that are
+/// close to each other are read in one scan.
+const MANY: usize = 4;
+
 impl Account {
     /// The emails of `ids`, in their order; `None` for one that was expunged long ago. Reads whole
     /// ranges where ids are close to each other: call it with a few hundred at once.
@@ -175,8 +184,18 @@ impl AccountInner {
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_unstable_by_key(|&i| ids[i]);
         let mut found: Vec<Option<Email>> = vec![None; ids.len()];
+        let cache = self.mail.email_cache();
+        let reading = cache.reading();
+        cache.find(self.id, ids, &order, &mut found);
+        order.retain(|&i| found[i].is_none());
         for run in runs(ids, &order) {
             self.read_run(ids, run, &mut found).await?;
+        }
+        if order.len() >= MANY && self.mail.meta().is_exclusive() {
+            let read = order.iter().filter_map(|&i| found[i].as_ref());
+            let read: Vec<&Email> = read.filter(|email| email.digest().is_some()).collect();
+            let max = self.mail.options().email_cache_bytes;
+            cache.keep(self.id, &read, &reading, max);
         }
         for email in found.iter_mut().flatten() {
             if email.digest().is_none() {
@@ -202,7 +221,7 @@ impl AccountInner {
             return Ok(());
         };
         let meta = self.mail.meta();
-        if run.len() < 4 {
+        if run.len() < MANY {
             for &i in run {
                 if let Some(record) = meta.get(self.id, &keys::email(ids[i])).await? {
                     found[i] = Some(Email::decode(ids[i], &record)?);

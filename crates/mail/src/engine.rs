@@ -1,6 +1,7 @@
 //! `Mail`: the engine over one store, its open accounts and its cache of views.
 
 use crate::account::AccountInner;
+use crate::email_cache::EmailCache;
 use crate::facts::FactsCache;
 use crate::gist::Gists;
 use crate::history::History;
@@ -25,6 +26,8 @@ pub struct Options {
     pub max_message_bytes: u32,
     /// Memory for views that no session uses, in bytes.
     pub view_cache_bytes: usize,
+    /// Memory for emails that were read many at once, in bytes; 0: none are kept.
+    pub email_cache_bytes: usize,
     /// Memory for what searches look at first, in bytes; 0: nothing is kept for them.
     pub search_cache_bytes: usize,
     /// Mailboxes made with every new account.
@@ -51,6 +54,7 @@ impl Default for Options {
         Self {
             max_message_bytes: 64 << 20,
             view_cache_bytes: 64 << 20,
+            email_cache_bytes: 32 << 20,
             search_cache_bytes: 32 << 20,
             default_mailboxes: [
                 Role::Drafts,
@@ -86,6 +90,7 @@ struct Inner {
     annotated: broadcast::Sender<Annotated>,
     facts: Mutex<FactsCache>,
     gists: RwLock<Gists>,
+    emails: EmailCache,
     uses: Mutex<crate::uses::Unwritten>,
     server: Arc<Actor>,
     history: History,
@@ -134,6 +139,7 @@ impl Mail {
             annotated: crate::annotations::new_bulletin(),
             facts: Mutex::default(),
             gists: RwLock::default(),
+            emails: EmailCache::default(),
             uses: Mutex::default(),
             server: Arc::new(Actor::server()),
             history: History::default(),
@@ -237,6 +243,11 @@ impl Mail {
             .sum()
     }
 
+    /// Memory of emails that were read many at once, in bytes, by an estimate.
+    pub fn email_cache_bytes(&self) -> usize {
+        self.0.emails.memory()
+    }
+
     /// Writes down what is kept in memory, finishes commits and closes both stores.
     pub async fn close(&self) -> Result<(), MailError> {
         if let Err(error) = self.write_history().await {
@@ -326,6 +337,10 @@ impl Mail {
 
     pub(crate) fn facts_cache(&self) -> &Mutex<FactsCache> {
         &self.0.facts
+    }
+
+    pub(crate) fn email_cache(&self) -> &EmailCache {
+        &self.0.emails
     }
 
     pub(crate) fn gists(&self) -> &RwLock<Gists> {

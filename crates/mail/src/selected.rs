@@ -345,26 +345,28 @@ impl Plan {
             .keywords
             .iter()
             .all(|k| view.keyword_bit(k).is_some());
-        let differs = |row: &Row| match change.op {
-            FlagOp::Add => {
-                !row.flags.contains(change.flags) || !all_known || row.keywords & known != known
-            }
-            FlagOp::Remove => row.flags.0 & change.flags.0 != 0 || row.keywords & known != 0,
-            FlagOp::Replace => row.flags != change.flags || !all_known || row.keywords != known,
+        let differs = |flags: Flags, keywords: u64| match change.op {
+            FlagOp::Add => !flags.contains(change.flags) || !all_known || keywords & known != known,
+            FlagOp::Remove => flags.0 & change.flags.0 != 0 || keywords & known != 0,
+            FlagOp::Replace => flags != change.flags || !all_known || keywords != known,
         };
         let mut plan = Self {
             named: UidSet::new(),
             modified: UidSet::new(),
             changing: UidSet::new(),
         };
-        for (_, row) in view.rows_in(uids) {
-            if unchanged_since.is_some_and(|since| row.modseq.get() > since) {
-                plan.modified.push(row.uid);
-                continue;
-            }
-            plan.named.push(row.uid);
-            if differs(&row) {
-                plan.changing.push(row.uid);
+        for (chunk, from, to) in view.overlapping(uids) {
+            let chunk = &view.chunks[chunk];
+            for i in from..to {
+                let uid = chunk.uids[i];
+                if unchanged_since.is_some_and(|since| chunk.modseqs[i].get() > since) {
+                    plan.modified.push(uid);
+                    continue;
+                }
+                plan.named.push(uid);
+                if differs(chunk.flags[i], chunk.keywords[i]) {
+                    plan.changing.push(uid);
+                }
             }
         }
         plan

@@ -185,6 +185,7 @@ impl AccountInner {
         }
         let committed = meta.commit(self.id, batch).await;
         drop(writer);
+        self.mail.email_cache().forget(self.id, ids);
         match committed {
             Ok(commit) => commit.durable().await?,
             // Another process cleans the same account.

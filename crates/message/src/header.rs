@@ -79,9 +79,9 @@ pub fn header_len(message: &[u8]) -> usize {
 /// ends with one. A last line that was cut off is ended.
 // RFC 3501 6.4.5: subsetting does not exclude the delimiting blank line, "except in the case of a
 // message which has no body and no blank line".
-pub fn filter_header(header: &[u8], names: &[&[u8]], keep: bool, out: &mut Vec<u8>) {
+pub fn filter_header<N: AsRef<[u8]>>(header: &[u8], names: &[N], keep: bool, out: &mut Vec<u8>) {
     for field in fields(header) {
-        let named = !field.name.is_empty() && names.iter().any(|name| field.is(name));
+        let named = !field.name.is_empty() && names.iter().any(|name| field.is(name.as_ref()));
         if named == keep {
             push_lines(field.raw, out);
         }
@@ -228,10 +228,10 @@ mod tests {
     fn subset_keeps_order_and_ends_with_a_blank_line() {
         let header = b"From x\r\nTo: a\r\nSubject: s\r\n t\r\nto: b\r\n\r\n";
         let mut out = Vec::new();
-        filter_header(header, &[b"DATE", b"TO", b""], true, &mut out);
+        filter_header(header, &["DATE", "TO", ""], true, &mut out);
         assert_eq!(out, b"To: a\r\nto: b\r\n\r\n");
         out.clear();
-        filter_header(header, &[b"DATE", b"TO"], false, &mut out);
+        filter_header(header, &["DATE", "TO"], false, &mut out);
         assert_eq!(out, b"From x\r\nSubject: s\r\n t\r\n\r\n");
         out.clear();
         filter_header(b"\r\n", &[b"DATE"], true, &mut out);

@@ -60,7 +60,7 @@ pub use subject::base_subject;
 pub use substructure::decoded_structure;
 pub use texts::{body_texts, header_contains, header_texts};
 pub use transfer::TransferEncoding;
-pub use view::{Digest, Ids};
+pub use view::{Digest, Ids, KeptLines};
 pub use words::decode_words;
 
 /// `bytes[from..to]`, cut to what there is.

@@ -44,6 +44,11 @@ impl<'a> Digest<'a> {
         (ordered && last == encoded.len()).then_some(digest)
     }
 
+    /// The same of bytes that [`Digest::parse`] has taken before: they are not checked again.
+    pub fn parsed_before(encoded: &'a [u8]) -> Self {
+        Self { bytes: encoded }
+    }
+
     /// Octets of the message.
     pub fn size(&self) -> u32 {
         self.u32(Head::SIZE)
@@ -151,29 +156,23 @@ impl<'a> Digest<'a> {
         !self.left_out().intersects(set)
     }
 
-    /// Appends the lines of the fields in `set`, in message order, and the blank line: what
-    /// [`crate::filter_header`] would give. None, with nothing appended, when a field asked for was
-    /// too long to keep.
+    /// The lines of the fields in `set`, in message order, and the blank line: all of them together
+    /// are what [`crate::filter_header`] would give. None when a field asked for was too long to
+    /// keep.
+    pub fn lines_of(&self, set: FieldSet) -> Option<KeptLines<'a>> {
+        self.keeps(set).then(|| KeptLines {
+            set,
+            index: self.area(Area::LineIndex).as_chunks().0,
+            lines: self.area(Area::Lines),
+            at: 0,
+            blank: !self.flag(HEADER_ONLY),
+        })
+    }
+
+    /// Appends [`Digest::lines_of`]; None, with nothing appended, when there are none.
     pub fn header_fields(&self, set: FieldSet, out: &mut Vec<u8>) -> Option<()> {
-        if self.left_out().intersects(set) {
-            return None;
-        }
-        let lines = self.area(Area::Lines);
-        let mut at = 0;
-        // Adjacent lines are copied at once.
-        let mut from = 0;
-        for word in self.area(Area::LineIndex).as_chunks().0 {
-            let (index, len) = split_word(*word);
-            if !set.has(index) {
-                out.extend_from_slice(crate::slice(lines, from, at));
-                from = at + len;
-            }
-            at += len;
-        }
-        out.extend_from_slice(crate::slice(lines, from, at));
-        if !self.flag(HEADER_ONLY) {
-            out.extend_from_slice(b"\r\n");
-        }
+        self.lines_of(set)?
+            .for_each(|lines| out.extend_from_slice(lines));
         Some(())
     }
 
@@ -235,6 +234,41 @@ impl<'a> Digest<'a> {
 fn split_word(word: [u8; 4]) -> (u8, usize) {
     let word = u32::from_le_bytes(word);
     ((word >> 24) as u8, (word & 0x00ff_ffff) as usize)
+}
+
+/// Header lines of a digest, those that follow each other together.
+#[derive(Debug, Clone)]
+pub struct KeptLines<'a> {
+    set: FieldSet,
+    /// Of the lines that come next.
+    index: &'a [[u8; 4]],
+    lines: &'a [u8],
+    at: usize,
+    /// The blank line is still to come.
+    blank: bool,
+}
+
+impl<'a> Iterator for KeptLines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut from = self.at;
+        while let Some((word, rest)) = self.index.split_first() {
+            let (index, len) = split_word(*word);
+            let end = self.at;
+            (self.index, self.at) = (rest, end + len);
+            if !self.set.has(index) {
+                if from < end {
+                    return Some(crate::slice(self.lines, from, end));
+                }
+                from = self.at;
+            }
+        }
+        if from < self.at {
+            return Some(crate::slice(self.lines, from, self.at));
+        }
+        std::mem::take(&mut self.blank).then_some(b"\r\n")
+    }
 }
 
 /// Message identifiers of a digest, in the order of the field.

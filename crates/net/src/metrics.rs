@@ -39,6 +39,8 @@ pub struct Metrics {
     pub store_fsync_seconds: Histogram,
     /// Memory of open mailbox views.
     pub mailbox_view_bytes: IntGauge,
+    /// Memory of what bulk reading has kept of messages.
+    pub email_cache_bytes: IntGauge,
     /// Memory of what searches have kept of messages.
     pub search_cache_bytes: IntGauge,
     /// Accounts whose INBOX a deleting POP3 client and an IMAP client share.
@@ -139,6 +141,11 @@ impl Metrics {
                 "Waits for stable storage.",
             ),
             mailbox_view_bytes: gauge(&registry, "mailbox_view_bytes", "Memory of open views."),
+            email_cache_bytes: gauge(
+                &registry,
+                "email_cache_bytes",
+                "Memory of what bulk reading has kept of messages.",
+            ),
             search_cache_bytes: gauge(
                 &registry,
                 "search_cache_bytes",

@@ -5,8 +5,11 @@ use mail::{Row, UniqueIds};
 
 use crate::refusal::Refusal;
 use crate::registry::Arguments;
-use crate::session::{Answer, HIGH_WATER, Session, State, Stop};
+use crate::session::{Answer, Session, State, Stop};
 use crate::texts::Text;
+
+/// Octets of a list at which it is sent: the client reads while the rest is written.
+const PIECE: usize = 64 << 10;
 
 /// `STAT`: messages and octets.
 pub(crate) async fn stat(session: &mut Session, _: Arguments<'_>) -> Answer {
@@ -36,7 +39,7 @@ pub(crate) async fn list(session: &mut Session, arguments: Arguments<'_>) -> Ans
     wire.write(maildrop.in_words(language).as_bytes());
     for (place, row) in maildrop.listing() {
         scan_listing(wire.buffer(), place.number(), row.pop3_size());
-        wire.flush_if_over(HIGH_WATER).await?;
+        wire.flush_if_over(PIECE).await?;
     }
     wire.write(b".\r\n");
     Ok(())
@@ -61,7 +64,7 @@ pub(crate) async fn uidl(session: &mut Session, arguments: Arguments<'_>) -> Ans
         let before = out.len();
         unique_id(out, place.number(), ids, &row);
         octets += (out.len() - before) as u64;
-        wire.flush_if_over(HIGH_WATER).await?;
+        wire.flush_if_over(PIECE).await?;
     }
     wire.write(b".\r\n");
     front.counters.uidl_bytes.inc_by(octets);

@@ -71,6 +71,8 @@ pub(crate) struct MailSection {
     pub(crate) default_mailboxes: Vec<DefaultMailbox>,
     /// Memory for mailboxes nobody has open, in bytes.
     pub(crate) view_cache_bytes: usize,
+    /// Memory for what bulk reading keeps of messages, in bytes; 0: nothing.
+    pub(crate) email_cache_bytes: usize,
     /// Memory for what searches keep of messages, in bytes; 0: nothing.
     pub(crate) search_cache_bytes: usize,
     /// How long expunged messages are remembered for QRESYNC, in days.
@@ -288,6 +290,7 @@ impl Default for MailSection {
             quota_mailboxes: 0,
             default_mailboxes: defaults.default_mailboxes.iter().map(mailbox).collect(),
             view_cache_bytes: defaults.view_cache_bytes,
+            email_cache_bytes: defaults.email_cache_bytes,
             search_cache_bytes: defaults.search_cache_bytes,
             remember_expunged_days: 90,
             undelete_days: 7,
@@ -301,7 +304,7 @@ impl Default for MailSection {
 impl Default for Storage {
     fn default() -> Self {
         Self {
-            cache_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
             pack_bytes: 1 << 30,
             log_segment_bytes: 64 << 20,
             checkpoint_bytes: 64 << 20,
@@ -484,6 +487,7 @@ impl Config {
         mail::Options {
             max_message_bytes: section.max_message_bytes,
             view_cache_bytes: section.view_cache_bytes,
+            email_cache_bytes: section.email_cache_bytes,
             search_cache_bytes: section.search_cache_bytes,
             default_mailboxes: section.default_mailboxes.iter().filter_map(role).collect(),
             default_limits: mail::QuotaLimits {

@@ -81,6 +81,8 @@ impl Pages {
                 self.metrics.mailbox_view_bytes.set(bytes);
                 let bytes = i64::try_from(self.mail.search_cache_bytes()).unwrap_or(i64::MAX);
                 self.metrics.search_cache_bytes.set(bytes);
+                let bytes = i64::try_from(self.mail.email_cache_bytes()).unwrap_or(i64::MAX);
+                self.metrics.email_cache_bytes.set(bytes);
                 let removed = self.mail.recoverable();
                 let mixed = i64::try_from(self.mail.mixed_use()).unwrap_or(i64::MAX);
                 self.metrics.mixed_use_accounts.set(mixed);

@@ -224,6 +224,7 @@ fn health_and_metrics_tell_the_truth() {
         "gatepost_store_seconds_bucket{",
         "gatepost_store_fsync_seconds_count",
         "gatepost_mailbox_view_bytes",
+        "gatepost_email_cache_bytes",
         "gatepost_search_cache_bytes",
         "gatepost_build_info{",
         "process_resident_memory_bytes",

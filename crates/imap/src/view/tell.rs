@@ -278,7 +278,10 @@ impl Selection {
             before,
         } = pictures;
         let same = std::ptr::eq(numbers, latest);
-        let mut old = before.rows_in(uids).map(|(_, row)| row).peekable();
+        // What the client knew matters only where it may know of the change.
+        let nothing = UidSet::new();
+        let known = own.silent.as_ref().map_or(&nothing, |_| uids);
+        let mut old = before.rows_in(known).map(|(_, row)| row).peekable();
         for (index, row) in numbers.rows_in(uids) {
             let row = if same {
                 Some(row)

@@ -225,7 +225,7 @@ fn too_long_lines_are_not_kept() {
         let mut expected = Vec::new();
         filter_header(
             message.as_bytes(),
-            &[b"from", b"subject"],
+            &["from", "subject"],
             true,
             &mut expected,
         );

@@ -17,7 +17,8 @@ pub fn server(binary: impl AsRef<Path>) -> Server {
     let settings = Settings {
         extra: "[storage]\ncache_bytes = 8388608\nlog_segment_bytes = 1048576\nexport_bytes = 4194304\n\
                 checkpoint_bytes = 1048576\npack_bytes = 8388608\nsweep_seconds = 5\n\
-                [mail]\nview_cache_bytes = 4194304\nsearch_cache_bytes = 1048576\n\
+                [mail]\nview_cache_bytes = 4194304\nemail_cache_bytes = 4194304\n\
+                search_cache_bytes = 1048576\n\
                 undelete_days = 1\ngrace_hours = 1\nremember_expunged_days = 3\n\
                 history_days = 3\nhistory_entries = 1000\n"
             .to_owned(),

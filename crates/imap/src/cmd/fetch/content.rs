@@ -8,11 +8,8 @@ use mail::{Account, Email, Mail, MailError, MailErrorKind, Row, View};
 use net::{Room, Share, Wire};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 
-/// Messages worked on at once when only rows are needed.
-const ROWS: usize = 1024;
-/// The same when email records are needed.
+/// Messages worked on at once.
 const EMAILS: usize = 256;
 /// Octets of bodies read at once; a larger message comes alone.
 const BODIES: u64 = 2 << 20;
@@ -54,9 +51,8 @@ impl Content {
 /// A message with everything the items need.
 pub(crate) struct Loaded {
     pub(crate) seq: MsgSeq,
-    row: Row,
+    pub(crate) row: Row,
     recent: bool,
-    view: Arc<View>,
     email: Option<Email>,
     content: Option<Content>,
     damaged: bool,
@@ -68,11 +64,12 @@ impl Loaded {
         self.damaged
     }
 
-    pub(crate) fn message(&self) -> Message<'_> {
+    /// `view`: what the bits of its keywords mean.
+    pub(crate) fn message<'a>(&'a self, view: &'a View) -> Message<'a> {
         Message {
             row: self.row,
             recent: self.recent,
-            view: &self.view,
+            view,
             email: self.email.as_ref(),
             content: self.content.as_ref(),
         }
@@ -146,7 +143,7 @@ impl<'a> Loader<'a> {
         share: &mut Share,
     ) -> Result<Vec<Loaded>, Refusal> {
         let mut batch = self.take(needs, budget);
-        if batch.is_empty() || !needs.contains(Needs::EMAIL) {
+        if batch.is_empty() {
             return Ok(batch);
         }
         let ids: Vec<_> = batch.iter().map(|loaded| loaded.row.email).collect();
@@ -157,29 +154,22 @@ impl<'a> Loader<'a> {
         }
         if needs.contains(Needs::WHOLE) {
             self.load_whole(&mut batch, budget, share).await?;
-        } else if needs.contains(Needs::RANGE) {
+        } else if needs.contains(Needs::RANGE) && batch.iter().any(|loaded| self.reads(loaded)) {
             return self.load_ranges(batch, budget, share).await;
         }
         Ok(batch)
     }
 
     fn take(&mut self, needs: Needs, budget: u64) -> Vec<Loaded> {
-        let (max, budget) = if needs.contains(Needs::WHOLE) {
-            (
-                EMAILS,
-                budget.min(std::mem::replace(&mut self.first, BODIES)),
-            )
-        } else if needs.contains(Needs::EMAIL) {
-            (EMAILS, u64::MAX)
-        } else {
-            (ROWS, u64::MAX)
+        let budget = match needs.contains(Needs::WHOLE) {
+            true => budget.min(std::mem::replace(&mut self.first, BODIES)),
+            false => u64::MAX,
         };
         if self.waiting.is_empty() {
             let mut rows = Vec::new();
-            self.rows.next_batch(max, &mut rows);
-            self.waiting.extend(rows);
+            self.rows.next_batch(EMAILS, &mut rows);
+            self.waiting = rows.into();
         }
-        let view = self.rows.view();
         let (mut batch, mut octets) = (Vec::with_capacity(self.waiting.len()), 0u64);
         while let Some((seq, row)) = self.waiting.pop_front() {
             octets = octets.saturating_add(u64::from(row.size));
@@ -191,7 +181,6 @@ impl<'a> Loader<'a> {
                 seq,
                 row,
                 recent: self.rows.is_recent(row.uid),
-                view: Arc::clone(view),
                 email: None,
                 content: None,
                 damaged: false,
@@ -231,6 +220,17 @@ impl<'a> Loader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an item needs a range of the message.
+    fn reads(&self, loaded: &Loaded) -> bool {
+        let Some(email) = &loaded.email else {
+            return false;
+        };
+        let items = self.plan.items().iter();
+        items
+            .map(|item| item.wants(email))
+            .any(|range| !range.is_empty())
     }
 
     /// Reads ranges of these messages, which stand behind those that are ready, as far as memory

@@ -8,7 +8,7 @@
 use crate::grammar::{BadSyntax, Cursor, Emit, Parsed};
 use bytes::Bytes;
 use mail::{Email, Mail, MailError, MailErrorKind};
-use message::{FieldSet, Part, Section, TransferEncoding};
+use message::{FieldSet, KeptLines, Part, Section, TransferEncoding};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -26,6 +26,12 @@ struct Fields {
     keep: bool,
     /// The names as digests know them, if they know them all.
     kept: Option<FieldSet>,
+}
+
+impl Fields {
+    fn filter(&self, header: &[u8], out: &mut Vec<u8>) {
+        message::filter_header(header, &self.names, self.keep, out);
+    }
 }
 
 /// What is named.
@@ -240,20 +246,34 @@ impl Passage {
         }
     }
 
+    /// The filtered header, blank line included, where the digest has all of it: lines of the
+    /// prefix, and of the message. `None` too when a part of it is wanted.
+    pub(crate) fn kept_lines<'a>(&self, email: &'a Email) -> Option<(Vec<u8>, KeptLines<'a>)> {
+        let fields = self.fields.as_ref()?;
+        let lines = self.digest_lines(fields, email)?;
+        let prefix = || self.prefix_lines(fields, email);
+        self.partial.is_none().then(|| (prefix(), lines))
+    }
+
+    fn digest_lines<'a>(&self, fields: &Fields, email: &'a Email) -> Option<KeptLines<'a>> {
+        let kept = fields.kept.filter(|_| self.section.path.is_empty())?;
+        email.digest()?.lines_of(kept)
+    }
+
+    fn prefix_lines(&self, fields: &Fields, email: &Email) -> Vec<u8> {
+        let mut lines = Vec::new();
+        if self.has_prefix() && !email.prefix().is_empty() {
+            fields.filter(email.prefix(), &mut lines);
+        }
+        lines
+    }
+
     /// The filtered header, blank line included.
     fn filtered(&self, fields: &Fields, email: &Email, read: impl FnOnce() -> Bytes) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1024);
-        let filter = |header: &[u8], out: &mut Vec<u8>| {
-            let names: Vec<&[u8]> = fields.names.iter().map(Vec::as_slice).collect();
-            message::filter_header(header, &names, fields.keep, out);
-        };
-        if self.has_prefix() && !email.prefix().is_empty() {
-            filter(email.prefix(), &mut out);
-        }
-        let kept = fields.kept.filter(|_| self.section.path.is_empty());
-        let from_digest = kept.and_then(|set| email.digest()?.header_fields(set, &mut out));
-        if from_digest.is_none() {
-            filter(&read(), &mut out);
+        let mut out = self.prefix_lines(fields, email);
+        match self.digest_lines(fields, email) {
+            Some(lines) => lines.for_each(|lines| out.extend_from_slice(lines)),
+            None => fields.filter(&read(), &mut out),
         }
         out
     }

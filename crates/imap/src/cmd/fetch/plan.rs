@@ -10,6 +10,10 @@ use crate::view::{MAX_PENDING, Rows, begin_fetch};
 use bytes::BytesMut;
 use mail::{Email, Mail, Row, View};
 use net::Wire;
+use std::sync::Arc;
+
+/// Messages worked on at once when only rows are needed.
+const ROWS: usize = 1024;
 
 /// What items need beside the row, as a bit set; the loop loads it once for all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,12 +156,16 @@ impl Plan {
     /// The connection, the store, or, after everything readable was answered, `CONTACTADMIN` when
     /// some messages are damaged.
     pub(crate) async fn run(&self, rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
+        if !self.needs.contains(Needs::EMAIL) {
+            return self.run_rows(rows, cx).await;
+        }
         let account = cx.state.selection()?.owner().clone();
         let Enabled { uid_only, rev2, .. } = cx.enabled;
         let retrieved = cx.deps.counters.retrieved.clone();
         let mut progress = Progress::new(cx, Some(rows.len()));
         let done = progress.counter();
         let sending = cx.deps.memory.sending.clone();
+        let view = Arc::clone(rows.view());
         let mut loader = Loader::new(self, &account, &sending, rows);
         let (mut damaged, mut encoded) = (false, false);
         let mut batch = loader.next().await?;
@@ -169,7 +177,7 @@ impl Plan {
                         damaged = true;
                         continue;
                     }
-                    let mut message = loaded.message();
+                    let mut message = loaded.message(&view);
                     // RFC 9051 E 12: no \Recent.
                     message.recent &= !rev2;
                     let left_out = self.left_out(&message);
@@ -183,28 +191,21 @@ impl Plan {
                 }
                 Ok::<(), Refusal>(())
             };
-            // The store works while the client reads.
-            let (sent, next) = if self.needs == Needs::ROW {
-                (current.await, None)
-            } else {
-                let (sent, next) = tokio::join!(current, loader.next());
-                (sent, Some(next))
-            };
+            // The store works while the client reads: it is asked first, for a client that keeps up
+            // never makes us wait.
+            let (next, sent) = tokio::join!(loader.next(), current);
             sent?;
             done.add(batch.loaded.len());
             progress.tick(&mut cx.wire, &cx.tag);
             if self.needs.contains(Needs::TEXT) {
                 let sent = batch.loaded.iter().filter(|loaded| !loaded.is_damaged());
                 let mailbox = cx.state.selection()?.mailbox();
-                mailbox.note_retrieved(sent.map(|loaded| loaded.message().row.uid));
+                mailbox.note_retrieved(sent.map(|loaded| loaded.row.uid));
             }
             if self.needs.contains(Needs::WHOLE) {
                 retrieved.inc_by(batch.loaded.len() as u64);
             }
-            batch = match next {
-                Some(next) => next?,
-                None => loader.next().await?,
-            };
+            batch = next?;
         }
         if damaged {
             // RFC 5530 3: CONTACTADMIN. Everything that could be read has been answered.
@@ -219,6 +220,39 @@ impl Plan {
                 Code::Word("UNKNOWN-CTE"),
                 "some parts are encoded in a way this server does not know",
             ));
+        }
+        Ok(())
+    }
+
+    /// The same where rows are all that is needed.
+    async fn run_rows(&self, mut rows: Rows, cx: &mut Session) -> Result<(), Refusal> {
+        let Enabled { uid_only, rev2, .. } = cx.enabled;
+        let mut progress = Progress::new(cx, Some(rows.len()));
+        let done = progress.counter();
+        let view = Arc::clone(rows.view());
+        let mut batch = Vec::new();
+        while rows.next_batch(ROWS, &mut batch) {
+            for &(seq, row) in &batch {
+                let message = Message {
+                    row,
+                    // RFC 9051 E 12: no \Recent.
+                    recent: !rev2 && rows.is_recent(row.uid),
+                    view: &view,
+                    email: None,
+                    content: None,
+                };
+                begin_fetch(seq, row.uid, uid_only, cx.wire.buffer());
+                for (at, item) in self.items.iter().enumerate() {
+                    if at > 0 {
+                        cx.wire.buffer().raw(b" ");
+                    }
+                    item.send(&message, at, &mut cx.wire);
+                }
+                cx.wire.buffer().raw(b")\r\n");
+                cx.wire.flush_if_over(MAX_PENDING).await?;
+            }
+            done.add(batch.len());
+            progress.tick(&mut cx.wire, &cx.tag);
         }
         Ok(())
     }

@@ -126,9 +126,17 @@ impl Item for Body {
         let Some(email) = m.email else {
             return self.write(m, wire.buffer());
         };
-        wire.buffer().text(&self.name).raw(b" ");
+        let out = wire.buffer().text(&self.name).raw(b" ");
+        if let Some((prefix, lines)) = self.passage.kept_lines(email) {
+            let len = lines.clone().map(<[u8]>::len).sum::<usize>() + prefix.len();
+            out.literal_head(len as u64).raw(&prefix);
+            lines.for_each(|lines| {
+                out.raw(lines);
+            });
+            return;
+        }
         if !self.passage.exists(email) {
-            wire.buffer().raw(b"NIL");
+            out.raw(b"NIL");
             return;
         }
         let (front, rest) = self.passage.value(email, || self.bytes(m, email, at));
