@@ -7,14 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// So much is done at once.
-const PIECE: Duration = Duration::from_millis(2);
+const PIECE: Duration = Duration::from_micros(500);
+/// So many times as long is the rest after it.
+const REST: u32 = 2;
 /// The longest rest after it: a disk that is slow today is not waited for twice.
 const LONGEST: Duration = Duration::from_millis(100);
 /// So much of a file goes at once. A file system frees what goes together in one transaction, which
 /// every fsync of others waits for: for a file of 128 MiB that was 40 to 150 ms.
-const STEP: u64 = 2 << 20;
+const STEP: u64 = 512 << 10;
 
-/// Rests as long as it works: half of the disk and of a processor are others'.
+/// Rests longer than it works: most of the disk and of a processor are others'.
 pub(crate) struct Pace {
     began: Instant,
 }
@@ -30,7 +32,7 @@ impl Pace {
     pub(crate) fn rest(&mut self) {
         let worked = self.began.elapsed();
         if worked >= PIECE {
-            thread::sleep(worked.min(LONGEST));
+            thread::sleep((worked * REST).min(LONGEST));
             self.began = Instant::now();
         }
     }
@@ -45,7 +47,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         let began = Instant::now();
         file.set_len(left)?;
         // However short it took: the file system commits later what it freed.
-        thread::sleep(began.elapsed().clamp(PIECE, LONGEST));
+        thread::sleep((began.elapsed() * REST).clamp(PIECE, LONGEST));
     }
     std::fs::remove_file(path)
 }

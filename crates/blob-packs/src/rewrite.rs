@@ -20,9 +20,9 @@ use types::BlobHash;
 /// Records smaller than this are not worth a zstd frame.
 const MIN_COMPRESS: u32 = 256;
 /// Bytes gathered before they are written to the new pack.
-const WRITE_BUFFER: usize = 256 << 10;
+const WRITE_BUFFER: usize = 64 << 10;
 /// Bytes after which the new pack is synced: deliveries wait behind what the disk has not written.
-const SYNC_EVERY: u64 = 512 << 10;
+const SYNC_EVERY: u64 = 128 << 10;
 
 /// The pack a compaction writes.
 pub(crate) struct NewPack {

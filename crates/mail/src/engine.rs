@@ -54,7 +54,7 @@ impl Default for Options {
         Self {
             max_message_bytes: 64 << 20,
             view_cache_bytes: 64 << 20,
-            email_cache_bytes: 32 << 20,
+            email_cache_bytes: 20 << 20,
             search_cache_bytes: 32 << 20,
             default_mailboxes: [
                 Role::Drafts,

@@ -304,7 +304,7 @@ impl Default for MailSection {
 impl Default for Storage {
     fn default() -> Self {
         Self {
-            cache_bytes: 32 << 20,
+            cache_bytes: 20 << 20,
             pack_bytes: 1 << 30,
             log_segment_bytes: 64 << 20,
             checkpoint_bytes: 64 << 20,
