@@ -288,6 +288,10 @@ fn better(unit: Unit, a: f64, b: f64) -> f64 {
 
 /// Three significant digits, thousands as `k`, millions as `M`.
 pub(crate) fn number(value: f64) -> String {
+    // A ratio to nothing, like memory too little to be told from noise.
+    if value.is_infinite() {
+        return "inf".to_owned();
+    }
     let (scaled, suffix) = match value.abs() {
         v if v >= 1e6 => (value / 1e6, " M"),
         v if v >= 1e4 => (value / 1e3, " k"),
