@@ -354,7 +354,7 @@ fn sync(shared: &Shared, group: Vec<Waiter>) -> bool {
     }
     debug_assert_eq!(
         writer.active.header.number, number,
-        "only this thread seals"
+        "only who has the turn seals"
     );
     writer.durable = tail;
     drop(writer);

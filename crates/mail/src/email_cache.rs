@@ -129,6 +129,9 @@ impl EmailCache {
         reading: &Reading,
         max: usize,
     ) {
+        if max == 0 {
+            return;
+        }
         for new in emails.chunk_by(|a, b| block_of(a.id) == block_of(b.id)) {
             let Some(number) = new.first().map(|email| block_of(email.id)) else {
                 continue;

@@ -62,6 +62,10 @@ impl UniqueIds {
         wanted: impl Iterator<Item = &'a Row>,
         view: &View,
     ) -> HashSet<UniqueId> {
+        // Numbers are never given twice: only an id that was taken over can be another's.
+        if self.0.is_empty() {
+            return HashSet::new();
+        }
         let wanted: HashSet<UniqueId> = wanted.map(|row| self.of(row)).collect();
         let there = view.rows().map(|row| self.of(&row));
         there.filter(|id| wanted.contains(id)).collect()
