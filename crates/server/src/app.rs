@@ -8,6 +8,7 @@ use crate::directory::{StoreAppPasswords, StoreDirectory};
 use crate::failure::Failure;
 use crate::http;
 use crate::signals::{Signals, Wish};
+use crate::trim;
 use auth::{Auth, CleartextPolicy, PasswdFile};
 use mail::Mail;
 use net::{Listener, ListenerConfig, Metrics, Shutdown, Tls, TlsMode, UnixPath};
@@ -64,6 +65,7 @@ pub(crate) async fn serve_with(
     let every = Duration::from_secs(config.storage.sweep_seconds);
     tokio::spawn(clean(mail.clone(), backends.clone(), every));
     tokio::spawn(write_notes(mail.clone()));
+    tokio::spawn(trim::now_and_then());
     let shared = Shared {
         config: &config,
         metrics,

@@ -1,6 +1,6 @@
 //! `gatepost`: one mail store, IMAP and POP3 in front, LMTP behind. The only crate that names a
 //! backend.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod account;
 mod admin;
@@ -23,6 +23,7 @@ mod progress;
 mod recover;
 mod signals;
 mod time;
+mod trim;
 mod trouble;
 mod uidl;
 mod upkeep;
