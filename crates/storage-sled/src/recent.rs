@@ -18,7 +18,11 @@ use storage::StorageError;
 
 /// Bytes in memory at which a table goes to sled.
 const FULL: usize = 4 << 20;
-/// Bytes in memory at which writers wait for sled.
+/// The same while the index is filled from the log or an export: the more rows go to sled in key
+/// order at once, the fewer of its pages are written more than once. 5 million keys in 54 s, not
+/// 60 (`commit_speed`).
+const FULL_WHILE_FILLING: usize = 16 << 20;
+/// Bytes in memory, beside the table on its way, at which writers wait for sled.
 const TOO_FULL: usize = 4 * FULL;
 /// Rows a scan takes from memory at once.
 const CHUNK: usize = 512;
@@ -53,6 +57,7 @@ struct Tables {
     frozen: Option<Arc<Table>>,
     /// How many tables were frozen so far.
     frozen_count: u64,
+    filling: bool,
 }
 
 #[derive(Default)]
@@ -112,7 +117,7 @@ impl Index {
         let mut tables = self.shared.write();
         tables.bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + OVERHEAD;
         tables.active.insert(key.into(), value);
-        if tables.bytes < FULL {
+        if tables.bytes < tables.full() {
             return Ok(());
         }
         if tables.freeze() {
@@ -120,13 +125,19 @@ impl Index {
             self.shared.changed.notify_all();
             return Ok(());
         }
-        let (too_full, waiting_for) = (tables.bytes >= TOO_FULL, tables.frozen_count);
+        let too_full = tables.bytes >= TOO_FULL.max(tables.full());
+        let waiting_for = tables.frozen_count;
         drop(tables);
         if too_full {
             self.shared.wait_drained(waiting_for)
         } else {
             Ok(())
         }
+    }
+
+    /// Says whether many rows are about to come one after the other, which nobody reads meanwhile.
+    pub(crate) fn filling(&self, filling: bool) {
+        self.shared.write().filling = filling;
     }
 
     /// Shows the entries of `start..end` to `visit`, in key order or backwards, until it breaks.
@@ -307,7 +318,7 @@ impl Shared {
             let mut tables = self.write();
             tables.frozen = None;
             let drained = tables.frozen_count;
-            if tables.bytes >= FULL {
+            if tables.bytes >= tables.full() {
                 tables.freeze();
             }
             drop(tables);
@@ -318,6 +329,14 @@ impl Shared {
 }
 
 impl Tables {
+    /// Bytes at which a table goes to sled.
+    fn full(&self) -> usize {
+        match self.filling {
+            true => FULL_WHILE_FILLING,
+            false => FULL,
+        }
+    }
+
     /// The newest row of a key: outer `None` when memory does not know it.
     fn find(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key));

@@ -1,4 +1,5 @@
-//! Filling the index on several processors.
+//! Filling the index on several processors: reading, decoding and sorting; one thread of the
+//! index writes to sled.
 
 use crate::export;
 use crate::keys;
@@ -9,7 +10,7 @@ use std::thread;
 use storage::{StorageError, Write};
 use types::AccountId;
 
-/// More do not help: sled's pages are shared.
+/// More do not help: what they sort goes to sled through one thread.
 const MAX_WORKERS: usize = 4;
 /// How many pieces of work may wait for a worker.
 const QUEUE: usize = 32;
@@ -55,6 +56,16 @@ impl Feeder {
 /// Runs `feed` and returns when all it has handed out is in the index. The error of a worker comes
 /// before that of `feed`, which may only be its echo.
 pub(crate) fn spread(
+    index: &Index,
+    feed: impl FnOnce(&mut Feeder) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    index.filling(true);
+    let done = hand_out(index, feed);
+    index.filling(false);
+    done
+}
+
+fn hand_out(
     index: &Index,
     feed: impl FnOnce(&mut Feeder) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
