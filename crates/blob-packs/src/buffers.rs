@@ -31,6 +31,15 @@ impl Buffers {
         buffer
     }
 
+    /// Gives up what nobody uses now.
+    pub(crate) fn clear(&self) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = std::mem::take(&mut *kept);
+        // Freed without the lock.
+        drop(kept);
+        drop(unused);
+    }
+
     /// Shares the first `used` bytes.
     pub(crate) fn lend(&self, buffer: Vec<u8>, used: usize) -> Bytes {
         Bytes::from_owner(Lent {
@@ -80,5 +89,8 @@ mod tests {
         let many: Vec<Bytes> = (0..100).map(|_| buffers.lend(vec![1; 10], 10)).collect();
         drop(many);
         assert_eq!(kept(&buffers), KEPT);
+        let lent = buffers.lend(buffers.take(10), 10);
+        buffers.clear();
+        assert_eq!((kept(&buffers), lent.len()), (0, 10));
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn serve_with(
     let every = Duration::from_secs(config.storage.sweep_seconds);
     tokio::spawn(clean(mail.clone(), backends.clone(), every));
     tokio::spawn(write_notes(mail.clone()));
-    tokio::spawn(trim::now_and_then());
+    tokio::spawn(trim::now_and_then(backends.packs.clone()));
     let shared = Shared {
         config: &config,
         metrics,

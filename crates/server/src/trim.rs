@@ -1,21 +1,24 @@
-//! Gives memory that was freed back to the system.
+//! Gives memory that nobody uses back to the system.
 //!
 //! The allocator of glibc keeps what was freed in the arena of the thread that had it, and gives
 //! back only what lies at an arena's end. After a quarter of an hour of every kind of load more
 //! than half of a server's memory was such (`docs/reliability.md`, Bounds). Another allocator
 //! would take more: decision 0048.
 
+use blob_packs::PackStore;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often. What a burst has freed is kept for so long at most.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Never returns.
-pub(crate) async fn now_and_then() {
+pub(crate) async fn now_and_then(packs: Arc<PackStore>) {
     let mut pause = tokio::time::interval(EVERY);
     pause.tick().await;
     loop {
         pause.tick().await;
+        packs.give_up_buffers();
         // It holds one arena after the other for some milliseconds: not on a thread of sessions.
         if tokio::task::spawn_blocking(trim).await.is_err() {
             return;
@@ -43,7 +46,8 @@ fn release() -> bool {
     false
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod tests {
     use std::hint::black_box;
 
