@@ -11,6 +11,7 @@ impl View {
     /// Applies the journal entry numbered `modseq`. `Limit` when the mailbox would know too many
     /// keywords; the view is then unusable, so writers apply to a clone.
     pub(crate) fn apply(&mut self, modseq: ModSeq, change: &Change) -> Result<(), MailError> {
+        self.sums.forget();
         match change {
             Change::Appended(rows) => self.append(modseq, rows)?,
             Change::Flagged(uids, change) => self.flag(modseq, uids, change)?,
@@ -18,7 +19,7 @@ impl View {
             Change::Restored { uid_next, .. } => self.uid_next = *uid_next,
             Change::Hidden(uids, hidden) => {
                 for (chunk, from, to) in self.overlapping(uids) {
-                    Arc::make_mut(&mut self.chunks[chunk]).hide(from, to, *hidden);
+                    Arc::make_mut(&mut self.chunks[chunk]).hide(from..to, *hidden);
                 }
             }
         }
@@ -63,15 +64,7 @@ impl View {
         };
         for (chunk, from, to) in self.overlapping(uids) {
             let chunk = Arc::make_mut(&mut self.chunks[chunk]);
-            for i in from..to {
-                let (flags, keywords) = (&mut chunk.flags[i], &mut chunk.keywords[i]);
-                (*flags, *keywords) = match change.op {
-                    FlagOp::Add => (flags.union(change.flags), *keywords | bits),
-                    FlagOp::Remove => (flags.without(change.flags), *keywords & !bits),
-                    FlagOp::Replace => (change.flags, bits),
-                };
-                chunk.modseqs[i] = modseq;
-            }
+            chunk.flag(from..to, modseq, change.op, (change.flags, bits));
         }
         Ok(())
     }

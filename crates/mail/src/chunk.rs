@@ -2,7 +2,9 @@
 
 use crate::MailError;
 use crate::codec::{Decoder, Encoder};
-use types::{EmailId, Flags, ModSeq, Uid};
+use crate::totals::{Counted, Totals};
+use std::ops::Range;
+use types::{EmailId, FlagOp, Flags, ModSeq, Uid};
 
 /// Messages per chunk when full. Small enough that copying one on write is microseconds and that
 /// its snapshot stays below the store's value limit, large enough that a million messages are 2 000
@@ -73,17 +75,7 @@ impl Row {
     /// The POP3 unique id as text (RFC 1939 7: 1 to 70 characters 0x21 to 0x7E): 16 hexadecimal
     /// digits.
     pub fn uidl_text(&self) -> [u8; 16] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'0'; 16];
-        for (digits, byte) in text
-            .as_chunks_mut()
-            .0
-            .iter_mut()
-            .zip(self.uidl.to_be_bytes())
-        {
-            *digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
-        }
-        text
+        crate::uidls::native_text(self.uidl)
     }
 }
 
@@ -106,6 +98,8 @@ pub(crate) struct Chunk {
     uidls: Vec<u64>,
     /// Obvious: shown.
     hidden: Vec<u32>,
+    /// Forgotten by everything that changes a column.
+    pub(crate) totals: Counted<Totals>,
 }
 
 /// Appends to a column that is empty as long as all its values are the obvious ones.
@@ -157,6 +151,7 @@ impl Chunk {
         }
     }
 
+    #[inline]
     pub(crate) fn hidden(&self, i: usize) -> Hidden {
         Hidden(self.hidden.get(i).copied().unwrap_or(0))
     }
@@ -166,12 +161,45 @@ impl Chunk {
         !self.hidden.is_empty()
     }
 
-    /// Hides the messages at `from..to`; the caller keeps `to <= len`.
-    pub(crate) fn hide(&mut self, from: usize, to: usize, hidden: Hidden) {
+    /// The places of the messages that POP3 shows.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).filter(|i| !self.hidden(*i).is_hidden())
+    }
+
+    /// Hides the messages at these places; the caller keeps them below `len`.
+    pub(crate) fn hide(&mut self, places: Range<usize>, hidden: Hidden) {
+        self.totals.forget();
         if self.hidden.is_empty() {
             self.hidden = vec![0; self.len()];
         }
-        self.hidden[from..to].fill(hidden.0);
+        self.hidden[places].fill(hidden.0);
+    }
+
+    /// Changes the flags of the messages at these places; the caller keeps them below `len`.
+    pub(crate) fn flag(
+        &mut self,
+        places: Range<usize>,
+        modseq: ModSeq,
+        op: FlagOp,
+        changed: (Flags, u64),
+    ) {
+        self.totals.forget();
+        let (named, bits) = changed;
+        for i in places {
+            let (flags, keywords) = (&mut self.flags[i], &mut self.keywords[i]);
+            (*flags, *keywords) = match op {
+                FlagOp::Add => (flags.union(named), *keywords | bits),
+                FlagOp::Remove => (flags.without(named), *keywords & !bits),
+                FlagOp::Replace => (named, bits),
+            };
+            self.modseqs[i] = modseq;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pop3_size(&self, i: usize) -> u64 {
+        let extra = self.crlf_extras.get(i).copied().unwrap_or(0);
+        u64::from(self.sizes[i]) + u64::from(extra)
     }
 
     fn saved(&self, i: usize) -> i64 {
@@ -179,12 +207,14 @@ impl Chunk {
         saved.unwrap_or_else(|| self.dates[i])
     }
 
-    fn uidl(&self, i: usize) -> u64 {
+    #[inline]
+    pub(crate) fn uidl(&self, i: usize) -> u64 {
         let uidl = self.uidls.get(i).copied();
         uidl.unwrap_or_else(|| self.emails[i].0)
     }
 
     pub(crate) fn push(&mut self, row: &Row) {
+        self.totals.forget();
         let zeros = std::iter::repeat_n(0, self.len());
         push_rare(
             &mut self.crlf_extras,
@@ -208,19 +238,26 @@ impl Chunk {
         self.emails.push(row.email);
     }
 
-    /// Sum of [`Row::pop3_size`] of the messages that POP3 shows.
-    pub(crate) fn pop3_octets(&self) -> u64 {
+    /// What its messages are together.
+    pub(crate) fn totals(&self) -> &Totals {
+        self.totals.get(|| Totals {
+            unseen: self.count(|i| !self.flags[i].contains(Flags::SEEN)),
+            shown: self.count(|i| !self.hidden(i).is_hidden()),
+            octets: self.pop3_octets(),
+            newest: self.modseqs.iter().max().map_or(0, |modseq| modseq.get()),
+        })
+    }
+
+    fn count(&self, counts: impl Fn(usize) -> bool) -> u32 {
+        (0..self.len()).map(|i| u32::from(counts(i))).sum()
+    }
+
+    fn pop3_octets(&self) -> u64 {
         if self.has_hidden() {
-            let shown = (0..self.len()).filter(|i| !self.hidden(*i).is_hidden());
-            return shown.map(|i| self.row(i).pop3_size()).sum();
+            return self.shown().map(|i| self.pop3_size(i)).sum();
         }
-        let sizes: u64 = self.sizes.iter().map(|&size| u64::from(size)).sum();
-        sizes
-            + self
-                .crlf_extras
-                .iter()
-                .map(|&extra| u64::from(extra))
-                .sum::<u64>()
+        let sum = |column: &[u32]| column.iter().map(|&octets| u64::from(octets)).sum::<u64>();
+        sum(&self.sizes) + sum(&self.crlf_extras)
     }
 
     /// The same messages without those for which `drop` holds.

@@ -115,19 +115,6 @@ impl View {
         }
         (due, next)
     }
-
-    /// The positions of the messages that POP3 shows; `None`: all of them.
-    pub fn pop3_positions(&self) -> Option<Vec<u32>> {
-        if !self.chunks.iter().any(|chunk| chunk.has_hidden()) {
-            return None;
-        }
-        let mut shown = Vec::with_capacity(self.len());
-        for (chunk, start) in self.chunks.iter().zip(&self.starts) {
-            let here = (0..chunk.len()).filter(|i| !chunk.hidden(*i).is_hidden());
-            shown.extend(here.map(|i| start + i as u32));
-        }
-        Some(shown)
-    }
 }
 
 impl Transaction<'_> {

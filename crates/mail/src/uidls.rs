@@ -42,10 +42,15 @@ pub struct UniqueIds(HashMap<u64, UniqueId>);
 impl UniqueIds {
     /// Appends the unique id of a message.
     pub fn write(&self, row: &Row, out: &mut BytesMut) {
-        match self.0.get(&row.uidl) {
+        match self.adopted(row.uidl) {
             Some(id) => out.extend_from_slice(id.as_bytes()),
-            None => out.extend_from_slice(&row.uidl_text()),
+            None => out.extend_from_slice(&native_text(row.uidl)),
         }
+    }
+
+    /// The unique id taken over for a number; `None`: its own, [`native_text`], holds.
+    pub fn adopted(&self, number: u64) -> Option<&UniqueId> {
+        self.0.get(&number)
     }
 
     /// The number of a message, as it is named by the id it took over or its own.
@@ -75,6 +80,26 @@ impl UniqueIds {
         let native = || UniqueId(row.uidl_text().into());
         self.0.get(&row.uidl).cloned().unwrap_or_else(native)
     }
+}
+
+/// A message's own unique id as text: the number it is born with, in 16 hexadecimal digits.
+pub fn native_text(number: u64) -> [u8; 16] {
+    let (high, low) = ((number >> 32) as u32, number as u32);
+    let text = u128::from(hexadecimal(high)) << 64 | u128::from(hexadecimal(low));
+    text.to_be_bytes()
+}
+
+/// Eight digits, all at once: UIDL writes thousands of them.
+fn hexadecimal(number: u32) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Each half octet into an octet of its own.
+    let mut digits = u64::from(number);
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 where the digit is a letter.
+    let letters = (digits + 6 * EACH) >> 4 & EACH;
+    digits + u64::from(b'0') * EACH + u64::from(b'a' - b'0' - 10) * letters
 }
 
 /// The number a message is born with, as its own unique id writes it.
@@ -168,6 +193,22 @@ impl Selected {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_messages_own_unique_id_is_its_number() {
+        let all_digits = [
+            0x0123_4567_89ab_cdef,
+            0xfedc_ba98_7654_3210,
+            0x9a9a_a9a9_0f0f_f0f0,
+        ];
+        let edges = [0, 1, 9, 10, 15, 16, u64::from(u32::MAX), 1 << 32, u64::MAX];
+        for number in all_digits.into_iter().chain(edges) {
+            let text = native_text(number);
+            let text = std::str::from_utf8(&text).unwrap();
+            assert_eq!(text, format!("{number:016x}"));
+            assert_eq!(native(text), Some(number));
+        }
+    }
 
     #[test]
     fn unique_ids_are_1_to_70_visible_characters() {

@@ -1,6 +1,7 @@
 //! A mailbox at one modification sequence, in memory: immutable, shared, copied per chunk on write.
 
 use crate::chunk::{Chunk, Row};
+use crate::totals::{Counted, Sums};
 use std::sync::Arc;
 use types::{Flags, Keyword, ModSeq, Uid, UidSet, UidValidity};
 
@@ -19,6 +20,8 @@ pub struct View {
     /// Messages before each chunk.
     pub(crate) starts: Vec<u32>,
     pub(crate) messages: u32,
+    /// Forgotten by every change.
+    pub(crate) sums: Counted<Sums>,
 }
 
 /// What lies between two views of one mailbox; see [`View::changes_since`].
@@ -49,6 +52,7 @@ impl View {
             chunks: Vec::new(),
             starts: Vec::new(),
             messages: 0,
+            sums: Counted::default(),
         }
     }
 
@@ -165,11 +169,6 @@ impl View {
         found
     }
 
-    /// Sum of [`Row::pop3_size`] over the messages POP3 shows, without visiting each.
-    pub fn pop3_octets(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.pop3_octets()).sum()
-    }
-
     /// Sum of the sizes of the messages with `\\Deleted`.
     pub fn deleted_octets(&self) -> u64 {
         let deleted = |row: &Row| row.flags.contains(Flags::DELETED);
@@ -177,18 +176,6 @@ impl View {
             .filter(deleted)
             .map(|row| u64::from(row.size))
             .sum()
-    }
-
-    /// The position of the first message that lacks one of `flags`.
-    pub fn first_without(&self, flags: Flags) -> Option<usize> {
-        let mut start = 0;
-        for chunk in &self.chunks {
-            if let Some(i) = chunk.flags.iter().position(|have| !have.contains(flags)) {
-                return Some(start + i);
-            }
-            start += chunk.len();
-        }
-        None
     }
 
     /// The bit of a keyword, if the mailbox knows it.
@@ -246,19 +233,6 @@ impl View {
                 }
             }
         }
-    }
-
-    /// The uids whose row changed after `since` (CONDSTORE's CHANGEDSINCE).
-    pub fn changed_after(&self, since: u64) -> UidSet {
-        let mut uids = UidSet::new();
-        for chunk in &self.chunks {
-            for (uid, modseq) in chunk.uids.iter().zip(&chunk.modseqs) {
-                if modseq.get() > since {
-                    uids.push(*uid);
-                }
-            }
-        }
-        uids
     }
 
     /// Bytes this view occupies, counting shared chunks as its own.

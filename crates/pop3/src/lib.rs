@@ -13,6 +13,7 @@ mod bodies;
 mod capa;
 mod commands;
 mod language;
+mod lists;
 mod login;
 mod maildrop;
 mod refusal;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail::{MailError, MailErrorKind, Row, Selected, UniqueIds, Update, View};
+use mail::{Listed, MailError, MailErrorKind, Row, Selected, UniqueIds, Update, View};
 use types::{Flags, Pop3Policy, UidSet};
 
 use crate::refusal::Refusal;
@@ -28,8 +28,6 @@ pub(crate) struct Maildrop {
     selected: Selected,
     view: Arc<View>,
     ids: UniqueIds,
-    /// Where the messages stand in the view; `None` when POP3 shows all of them.
-    positions: Option<Vec<u32>>,
     /// What DELE means.
     policy: Pop3Policy,
     /// DELE.
@@ -47,7 +45,6 @@ impl Maildrop {
         let mut maildrop = Self {
             messages: 0,
             octets: 0,
-            positions: view.pop3_positions(),
             policy,
             deleted: Marks::default(),
             retrieved: Marks::default(),
@@ -66,14 +63,11 @@ impl Maildrop {
 
     /// Messages, deleted ones too.
     fn len(&self) -> usize {
-        self.positions.as_ref().map_or(self.view.len(), Vec::len)
+        self.view.pop3_len()
     }
 
     fn row(&self, place: Place) -> Option<Row> {
-        match &self.positions {
-            None => self.view.get(place.0),
-            Some(positions) => self.view.get(*positions.get(place.0)? as usize),
-        }
+        self.view.pop3_get(place.0)
     }
 
     /// How many messages are not deleted.
@@ -115,13 +109,10 @@ impl Maildrop {
         Ok((place, row))
     }
 
-    /// All messages that are not deleted, in order.
-    pub(crate) fn listing(&self) -> impl Iterator<Item = (Place, Row)> + '_ {
-        self.view
-            .rows()
-            .filter(|row| !row.hidden.is_hidden())
-            .enumerate()
-            .map(|(index, row)| (Place(index), row))
+    /// What is to be listed of all messages that are not deleted, in order.
+    pub(crate) fn listing(&self) -> impl Iterator<Item = (Place, Listed)> + '_ {
+        let all = self.view.pop3_listing().enumerate();
+        all.map(|(index, listed)| (Place(index), listed))
             .filter(|(place, _)| !self.deleted.contains(*place))
     }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use crate::refusal::Refusal;
 use crate::session::{Answer, Session};
-use crate::{capa, commands, language, login, retrieve};
+use crate::{capa, commands, language, lists, login, retrieve};
 
 /// One command.
 pub(crate) struct Spec {
@@ -97,8 +97,8 @@ pub(crate) static COMMANDS: &[Spec] = &[
     Spec { name: "RETR", states: Transaction,   arguments: Words(1..=1), rfc: "RFC 1939 5",               run: run!(retrieve::retr) },
     Spec { name: "DELE", states: Transaction,   arguments: Words(1..=1), rfc: "RFC 1939 5",               run: run!(commands::dele) },
     Spec { name: "TOP",  states: Transaction,   arguments: Words(2..=2), rfc: "RFC 1939 7",               run: run!(retrieve::top) },
-    Spec { name: "UIDL", states: Transaction,   arguments: Words(0..=1), rfc: "RFC 1939 7",               run: run!(commands::uidl) },
-    Spec { name: "LIST", states: Transaction,   arguments: Words(0..=1), rfc: "RFC 1939 5",               run: run!(commands::list) },
+    Spec { name: "UIDL", states: Transaction,   arguments: Words(0..=1), rfc: "RFC 1939 7",               run: run!(lists::uidl) },
+    Spec { name: "LIST", states: Transaction,   arguments: Words(0..=1), rfc: "RFC 1939 5",               run: run!(lists::list) },
     Spec { name: "STAT", states: Transaction,   arguments: Words(0..=0), rfc: "RFC 1939 5",               run: run!(commands::stat) },
     Spec { name: "NOOP", states: Transaction,   arguments: Words(0..=0), rfc: "RFC 1939 5",               run: run!(commands::noop) },
     Spec { name: "RSET", states: Transaction,   arguments: Words(0..=0), rfc: "RFC 1939 5",               run: run!(commands::rset) },

@@ -8,7 +8,7 @@ use crate::grammar::SequenceSet;
 use crate::grammar::mailbox::RawName;
 use crate::session::Place;
 use crate::view::Selection;
-use types::{Flags, Rights, Uid, UidSet};
+use types::{Rights, Uid, UidSet};
 
 /// `select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]`.
 pub(crate) static SELECT: Spec = Spec {
@@ -228,7 +228,7 @@ fn introduce(selection: &Selection, cx: &mut Session) {
     // RFC 9051 E 11: nobody wants it.
     if !enabled.uid_only
         && !enabled.rev2
-        && let Some(unseen) = selection.first_without(Flags::SEEN)
+        && let Some(unseen) = selection.first_unseen()
     {
         out.raw(b"* OK [UNSEEN ")
             .num(unseen.get())

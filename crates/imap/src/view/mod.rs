@@ -19,7 +19,7 @@ use mail::{Account, Selected, View};
 use std::sync::Arc;
 use tell::Own;
 use tokio::sync::watch;
-use types::{AccountId, Flags, MailboxId, Rights, Uid, UidSet};
+use types::{AccountId, MailboxId, Rights, Uid, UidSet};
 
 /// How much may wait to be sent before a long answer pauses.
 pub const MAX_PENDING: usize = 64 << 10;
@@ -264,9 +264,9 @@ impl Selection {
         }
     }
 
-    /// The first message that lacks one of `flags`.
-    pub fn first_without(&self, flags: Flags) -> Option<MsgSeq> {
-        self.told.first_without(flags).map(MsgSeq::at)
+    /// The first message without `\Seen`.
+    pub fn first_unseen(&self) -> Option<MsgSeq> {
+        self.told.first_unseen().map(MsgSeq::at)
     }
 
     /// The messages of `uids` for FETCH and SEARCH: numbered as the client knows them, with their

@@ -168,6 +168,7 @@ mod tests {
     use bytes::Bytes;
     use mail::{Mail, NewMessage, Options, Provenance};
     use storage::{MemoryBlobs, MemoryMeta};
+    use types::Flags;
 
     async fn selection(messages: u32) -> Selection {
         let stores = (Arc::new(MemoryMeta::new()), Arc::new(MemoryBlobs::new()));
