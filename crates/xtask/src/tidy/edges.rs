@@ -120,18 +120,38 @@ fn place(path: &str, text: &str, used: &str) -> String {
     format!("{path}:{}", line.map_or(1, |index| index + 1))
 }
 
+/// The one file of the product that calls what the compiler cannot check, and says why there.
+const UNSAFE: &str = "crates/server/src/trim.rs";
+
 fn forbids_unsafe(top: &Path, path: &str) -> Option<Finding> {
     let folder = path.strip_suffix("Cargo.toml")?;
     let root = ["src/lib.rs", "src/main.rs"].map(|file| format!("{folder}{file}"));
     let root = root.iter().find(|file| top.join(file).is_file())?;
     let text = std::fs::read_to_string(top.join(root)).unwrap_or_default();
-    let what = "write `#![forbid(unsafe_code)]` below the crate's doc comment";
-    (!text.contains("#![forbid(unsafe_code)]")).then(|| Finding::new(format!("{root}:1"), what))
+    // What is forbidden cannot be allowed in one file of a crate.
+    let line = match UNSAFE.starts_with(folder) && !folder.is_empty() {
+        true => "#![deny(unsafe_code)]",
+        false => "#![forbid(unsafe_code)]",
+    };
+    let what = format!("write `{line}` below the crate's doc comment");
+    (!text.contains(line)).then(|| Finding::new(format!("{root}:1"), what))
+}
+
+/// A file that allows itself unsafe code where the compiler would let it.
+pub(super) fn allows_unsafe(path: &str, text: &str) -> Option<Finding> {
+    if !path.starts_with("crates/server/src/") || path == UNSAFE {
+        return None;
+    }
+    let line = text
+        .lines()
+        .position(|l| l.contains("allow(unsafe_code)"))?;
+    let what = format!("unsafe code is for {UNSAFE} alone");
+    Some(Finding::new(format!("{path}:{}", line + 1), what))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::manifest;
+    use super::{UNSAFE, allows_unsafe, manifest};
 
     fn found(name: &str, rest: &str) -> Vec<String> {
         let text = format!("[package]\nname = \"{name}\"\n{rest}");
@@ -139,6 +159,14 @@ mod tests {
             .into_iter()
             .map(|finding| finding.place)
             .collect()
+    }
+
+    #[test]
+    fn one_file_may_allow_unsafe_code() {
+        let text = "//! Such.\n#[allow(unsafe_code)]\nfn f() {}\n";
+        assert!(allows_unsafe(UNSAFE, text).is_none());
+        let found = allows_unsafe("crates/server/src/app.rs", text).map(|f| f.place);
+        assert_eq!(found.as_deref(), Some("crates/server/src/app.rs:2"));
     }
 
     #[test]

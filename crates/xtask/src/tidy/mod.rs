@@ -40,6 +40,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
     findings.extend(edges::check(&top)?);
     for source in &sources {
         findings.extend(text::check(source));
+        findings.extend(edges::allows_unsafe(&source.path, &source.text));
     }
     for (path, lines) in text::long_files(&sources) {
         println!(
