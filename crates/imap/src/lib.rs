@@ -26,7 +26,7 @@ pub mod view;
 
 use auth::{Auth, CleartextPolicy};
 use bytes::Bytes;
-use net::{Context, Front, FrontMetrics, Metrics, Refused, Wire};
+use net::{Context, Front, FrontMetrics, Metrics, Refused, Served, Wire};
 use prometheus::IntCounter;
 use std::sync::Arc;
 
@@ -132,7 +132,7 @@ impl Front for Imap {
         Bytes::from_static(b"* BYE [UNAVAILABLE] too many connections, try again later\r\n")
     }
 
-    async fn serve(self: Arc<Self>, wire: Wire, context: Context) {
-        serve(wire, context, Arc::clone(&self.0)).await;
+    fn serve(self: Arc<Self>, wire: Wire, context: Context) -> Served {
+        Box::pin(serve(wire, context, Arc::clone(&self.0)))
     }
 }

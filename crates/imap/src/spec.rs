@@ -6,9 +6,9 @@ use crate::cmd::search::SearchKey;
 use crate::grammar::{Cursor, Parsed};
 use crate::refusal::{Code, Refusal};
 use crate::session::{Enabled, Session};
-use async_trait::async_trait;
 use bytes::BytesMut;
 use mail::{Account, Summary};
+use std::pin::Pin;
 use types::MailboxId;
 
 /// In which states of RFC 9051 3 a command is valid.
@@ -88,14 +88,31 @@ pub struct Spec {
     pub rfc: &'static [&'static str],
     /// Reads its arguments, from the space behind the name to the end. `true`: it followed UID.
     /// Pure.
-    pub parse: fn(&mut Cursor<'_>, bool) -> Parsed<Box<dyn Run>>,
+    pub parse: fn(&mut Cursor<'_>, bool) -> Parsed<Box<dyn Ready>>,
 }
 
 /// A parsed command.
-#[async_trait]
-pub trait Run: Send {
+// Not by `async_trait`: its bounds are others for each command, and whatever a command awaits would
+// be proved `Send` anew for each; that took more time than all the rest of a check of this crate.
+pub trait Run: Send + 'static {
     /// Carries it out: untagged answers go to `cx.wire`, the tagged one is returned.
-    async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal>;
+    fn run(self: Box<Self>, cx: &mut Session)
+    -> impl Future<Output = Result<Done, Refusal>> + Send;
+}
+
+/// A parsed command, whichever.
+pub trait Ready: Send {
+    /// [`Run::run`].
+    fn start(self: Box<Self>, cx: &mut Session) -> Running<'_>;
+}
+
+/// A command that is carried out.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send + 'a>>;
+
+impl<T: Run> Ready for T {
+    fn start(self: Box<Self>, cx: &mut Session) -> Running<'_> {
+        Box::pin(self.run(cx))
+    }
 }
 
 /// The tagged OK.

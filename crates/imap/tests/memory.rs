@@ -5,6 +5,7 @@
     reason = "counting what is allocated means being the allocator"
 )]
 
+#[path = "suite/common/mod.rs"]
 mod common;
 
 use common::Setup;

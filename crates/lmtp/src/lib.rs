@@ -21,7 +21,7 @@ use std::time::Duration;
 use auth::Auth;
 use bytes::Bytes;
 use mail::Mail;
-use net::{Context, Front, FrontMetrics, Metrics, Refused, Room, Wire};
+use net::{Context, Front, FrontMetrics, Metrics, Refused, Room, Served, Wire};
 use prometheus::IntCounter;
 
 /// Settings of the front.
@@ -127,7 +127,7 @@ impl Front for Lmtp {
         Bytes::from_static(b"421 4.7.0 too many connections\r\n")
     }
 
-    async fn serve(self: Arc<Self>, wire: Wire, context: Context) {
-        session::Session::new(self, wire, context).run().await;
+    fn serve(self: Arc<Self>, wire: Wire, context: Context) -> Served {
+        Box::pin(session::Session::new(self, wire, context).run())
     }
 }

@@ -8,7 +8,7 @@ use crate::mixed::Known;
 use crate::record::MailboxRecord;
 use crate::snapshot::each;
 use crate::tree::{Folder, Tree};
-use crate::{Actor, Mail, MailError, QuotaLimits, Summary, Usage, keys};
+use crate::{Actor, Boxed, Mail, MailError, QuotaLimits, Summary, Usage, keys};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -283,11 +283,13 @@ impl AccountInner {
     }
 
     /// After a conflict, or a tick of another process: reads what that process wrote.
-    pub(crate) async fn refresh(&self, writer: &mut Writer) -> Result<(), MailError> {
-        if self.mail.meta().is_exclusive() {
-            tracing::warn!(account = %self.id, "conflict in an exclusive store");
-        }
-        self.reload(writer).await
+    pub(crate) fn refresh<'a>(&'a self, writer: &'a mut Writer) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            if self.mail.meta().is_exclusive() {
+                tracing::warn!(account = %self.id, "conflict in an exclusive store");
+            }
+            self.reload(writer).await
+        })
     }
 
     /// Brings a mailbox up to the record another process wrote.

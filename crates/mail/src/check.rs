@@ -5,7 +5,7 @@ use crate::account::AccountInner;
 use crate::mailbox::Mailbox;
 use crate::record::MailboxRecord;
 use crate::snapshot::{self, each};
-use crate::{Account, Email, Mail, MailError, Row, Summary, keys};
+use crate::{Account, Boxed, Email, Mail, MailError, Row, Summary, keys};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ impl Mail {
     ///
     /// # Errors
     /// When the store cannot be read at all.
-    pub async fn check(&self, contents: bool) -> Result<Vec<String>, MailError> {
-        self.check_with(contents, |_, _| {}).await
+    pub fn check(&self, contents: bool) -> Boxed<'_, Vec<String>> {
+        Box::pin(self.check_with(contents, |_, _| {}))
     }
 
     /// The same; `progress` hears how many messages of how many have been looked at.
@@ -53,8 +53,8 @@ impl Mail {
 
 impl Account {
     /// Checks this account; see [`Mail::check`].
-    pub async fn check(&self, contents: bool) -> Result<Vec<String>, MailError> {
-        self.check_with(contents, |_| {}).await
+    pub fn check(&self, contents: bool) -> Boxed<'_, Vec<String>> {
+        Box::pin(self.check_with(contents, |_| {}))
     }
 
     /// Writers wait while the records are compared, not while messages are read.

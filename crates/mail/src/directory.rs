@@ -4,7 +4,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::edit::ATTEMPTS;
 use crate::messages::contention;
 use crate::snapshot::each;
-use crate::{Mail, MailError, MailErrorKind, QuotaLimits, keys};
+use crate::{Boxed, Mail, MailError, MailErrorKind, QuotaLimits, keys};
 use bytes::Bytes;
 use storage::Batch;
 use types::AccountId;
@@ -87,35 +87,37 @@ pub(crate) fn check_name(name: &str) -> Result<(), MailError> {
 
 impl Mail {
     /// Makes an account; `Exists` when the name is taken (letter case does not tell names apart).
-    pub async fn create_account(
-        &self,
-        name: &str,
-        password: Option<&str>,
-    ) -> Result<AccountInfo, MailError> {
-        check_name(name)?;
-        for _ in 0..ATTEMPTS {
-            if self.find_account(name).await?.is_some() {
-                return Err(MailError::new(
-                    MailErrorKind::Exists,
-                    "an account of that name exists",
-                ));
+    pub fn create_account<'a>(
+        &'a self,
+        name: &'a str,
+        password: Option<&'a str>,
+    ) -> Boxed<'a, AccountInfo> {
+        Box::pin(async move {
+            check_name(name)?;
+            for _ in 0..ATTEMPTS {
+                if self.find_account(name).await?.is_some() {
+                    return Err(MailError::new(
+                        MailErrorKind::Exists,
+                        "an account of that name exists",
+                    ));
+                }
+                let mut batch = Batch::new();
+                let id = self.next_account(&mut batch).await?;
+                let info = AccountInfo {
+                    id,
+                    name: name.to_owned(),
+                    password: password.map(str::to_owned),
+                    quota: QuotaLimits::default(),
+                };
+                batch.require_absent(keys::account(name));
+                batch.put(keys::account(name), info.encode());
+                batch.put(keys::account_name(info.id), name.as_bytes().to_vec());
+                if self.commit_noted(&info, false, batch).await? {
+                    return Ok(info);
+                }
             }
-            let mut batch = Batch::new();
-            let id = self.next_account(&mut batch).await?;
-            let info = AccountInfo {
-                id,
-                name: name.to_owned(),
-                password: password.map(str::to_owned),
-                quota: QuotaLimits::default(),
-            };
-            batch.require_absent(keys::account(name));
-            batch.put(keys::account(name), info.encode());
-            batch.put(keys::account_name(info.id), name.as_bytes().to_vec());
-            if self.commit_noted(&info, false, batch).await? {
-                return Ok(info);
-            }
-        }
-        Err(contention())
+            Err(contention())
+        })
     }
 
     /// A number no account has had, taken by the commit of `batch`.
@@ -204,25 +206,27 @@ impl Mail {
     /// Removes an account with all its mail: first its name, so that nobody can reach it any more,
     /// then its keys. After an error or a crash it is there whole, or the sweep removes what is
     /// left. `NotFound`.
-    pub async fn remove_account(&self, name: &str) -> Result<(), MailError> {
-        let info = self.find_account(name).await?;
-        let info = info.ok_or_else(|| MailError::not_found("no such account"))?;
-        let mut batch = Batch::new();
-        batch.require(keys::account(name), info.encode());
-        batch.delete(keys::account(name));
-        batch.delete(keys::account_name(info.id));
-        if !self.commit_noted(&info, true, batch).await? {
-            return Err(contention());
-        }
-        if let Some(account) = self.open_account(info.id) {
-            let _writer = account.writer.lock().await;
-            for mailbox in account.all_mailboxes() {
-                account.forget(&mailbox);
+    pub fn remove_account<'a>(&'a self, name: &'a str) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            let info = self.find_account(name).await?;
+            let info = info.ok_or_else(|| MailError::not_found("no such account"))?;
+            let mut batch = Batch::new();
+            batch.require(keys::account(name), info.encode());
+            batch.delete(keys::account(name));
+            batch.delete(keys::account_name(info.id));
+            if !self.commit_noted(&info, true, batch).await? {
+                return Err(contention());
             }
-            self.close_account(info.id);
-        }
-        self.forget_uses(info.id, None);
-        self.purge_account(info.id).await
+            if let Some(account) = self.open_account(info.id) {
+                let _writer = account.writer.lock().await;
+                for mailbox in account.all_mailboxes() {
+                    account.forget(&mailbox);
+                }
+                self.close_account(info.id);
+            }
+            self.forget_uses(info.id, None);
+            self.purge_account(info.id).await
+        })
     }
 
     /// Removes what is left of an account that was removed: by a crash, or written since by a

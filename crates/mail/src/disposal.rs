@@ -8,7 +8,7 @@ use crate::journal::{Change, FlagChange};
 use crate::mailbox::Mailbox;
 use crate::messages::{Transfer, contention};
 use crate::selected::Plan;
-use crate::{Actor, MailError, MailErrorKind, Selected, View};
+use crate::{Actor, Boxed, MailError, MailErrorKind, Selected, View};
 use bytes::Bytes;
 use std::sync::Arc;
 use storage::Batch;
@@ -50,42 +50,44 @@ impl Selected {
     /// # Errors
     /// `Gone` when the mailbox was deleted; otherwise trouble of the store. Nothing was done then,
     /// except that the mailbox a policy names may have been made.
-    pub async fn update(&self, update: Update<'_>) -> Result<Updated, MailError> {
-        let (account, mailbox) = (self.account(), self.mailbox());
-        let mut writer = account.writer.lock().await;
-        for _ in 0..ATTEMPTS {
-            mailbox.live()?;
-            account.load(mailbox).await?;
-            let fate = if self.view().existing(update.delete).is_empty() {
-                Fate::Remove
-            } else {
-                account.fate(&mut writer, mailbox, update.policy).await?
-            };
-            let source = Transaction::new(account, &mut writer).view(mailbox)?;
-            let deleted = source.existing(update.delete);
-            if let Fate::Move(target) = &fate
-                && source.rows_in(&deleted).any(|(_, row)| row.keywords != 0)
-            {
-                account.load(target).await?;
+    pub fn update<'a>(&'a self, update: Update<'a>) -> Boxed<'a, Updated> {
+        Box::pin(async move {
+            let (account, mailbox) = (self.account(), self.mailbox());
+            let mut writer = account.writer.lock().await;
+            for _ in 0..ATTEMPTS {
+                mailbox.live()?;
+                account.load(mailbox).await?;
+                let fate = if self.view().existing(update.delete).is_empty() {
+                    Fate::Remove
+                } else {
+                    account.fate(&mut writer, mailbox, update.policy).await?
+                };
+                let source = Transaction::new(account, &mut writer).view(mailbox)?;
+                let deleted = source.existing(update.delete);
+                if let Fate::Move(target) = &fate
+                    && source.rows_in(&deleted).any(|(_, row)| row.keywords != 0)
+                {
+                    account.load(target).await?;
+                }
+                let mut tx = Transaction::new(account, &mut writer);
+                let before = source.modseq();
+                tx.mark_seen(mailbox, &source, update.seen, &deleted, &fate)?;
+                tx.dispose(&mut writer, mailbox, &deleted, &fate, self.actor())
+                    .await?;
+                if tx.is_empty() {
+                    drop(writer);
+                    mailbox.wait_shown(before).await?;
+                    return Ok(Updated { deleted });
+                }
+                if let Some(pending) = tx.commit(&mut writer, true).await? {
+                    drop(writer);
+                    pending.shown().await?;
+                    return Ok(Updated { deleted });
+                }
+                account.refresh(&mut writer).await?;
             }
-            let mut tx = Transaction::new(account, &mut writer);
-            let before = source.modseq();
-            tx.mark_seen(mailbox, &source, update.seen, &deleted, &fate)?;
-            tx.dispose(&mut writer, mailbox, &deleted, &fate, self.actor())
-                .await?;
-            if tx.is_empty() {
-                drop(writer);
-                mailbox.wait_shown(before).await?;
-                return Ok(Updated { deleted });
-            }
-            if let Some(pending) = tx.commit(&mut writer, true).await? {
-                drop(writer);
-                pending.shown().await?;
-                return Ok(Updated { deleted });
-            }
-            account.refresh(&mut writer).await?;
-        }
-        Err(contention())
+            Err(contention())
+        })
     }
 }
 

@@ -7,7 +7,8 @@ use crate::gist::Gists;
 use crate::history::History;
 use crate::mailbox::Mailbox;
 use crate::{
-    Account, Actor, Annotated, Email, Ingested, MailError, MailErrorKind, QuotaLimits, Recoverable,
+    Account, Actor, Annotated, Boxed, Email, Ingested, MailError, MailErrorKind, QuotaLimits,
+    Recoverable,
 };
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -174,13 +175,25 @@ impl Mail {
             }
             accounts.entry(id).or_default().clone()
         };
-        let account = cell
-            .get_or_try_init(|| async {
+        let account = match cell.get() {
+            Some(account) => account.clone(),
+            None => self.first_open(id, cell).await?,
+        };
+        Ok(Account(account, self.0.server.clone(), None))
+    }
+
+    fn first_open(
+        &self,
+        id: AccountId,
+        cell: Arc<OnceCell<Arc<AccountInner>>>,
+    ) -> Boxed<'_, Arc<AccountInner>> {
+        Box::pin(async move {
+            let opened = cell.get_or_try_init(|| async {
                 let quota = self.limits_of(id).await?;
                 AccountInner::open(self.clone(), id, quota).await
-            })
-            .await?;
-        Ok(Account(account.clone(), self.0.server.clone(), None))
+            });
+            opened.await.cloned()
+        })
     }
 
     /// Stores and parses the bytes of a message. Returns once they are on stable storage. `TooBig`.

@@ -8,7 +8,7 @@ use crate::mailbox::Mailbox;
 use crate::quota::over_quota;
 use crate::record::MailboxRecord;
 use crate::tree::{Folder, Tree};
-use crate::{Account, MailError, MailErrorKind, keys};
+use crate::{Account, Boxed, MailError, MailErrorKind, keys};
 use std::sync::Arc;
 use storage::{Batch, ErrorKind};
 use types::{MailboxId, MailboxName, Rights, Role, Uid, UidSet};
@@ -167,39 +167,41 @@ impl TreeEdit {
     }
 
     /// Commits, waits for the disk, then shows. `Ok(false)`: another process was faster.
-    pub(crate) async fn commit(
+    pub(crate) fn commit<'a>(
         mut self,
-        account: &AccountInner,
-        writer: &mut Writer,
-    ) -> Result<bool, MailError> {
-        let mut tree = writer.tree.clone();
-        tree.write(&mut self.batch);
-        match account.mail.meta().commit(account.id, self.batch).await {
-            Ok(commit) => commit.durable().await?,
-            Err(error) if error.kind == ErrorKind::Conflict => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-        writer.ids.committed();
-        writer.tree = tree;
-        writer.garbage |= self.marks_garbage;
-        for mailbox in self.made {
-            account.insert(mailbox);
-        }
-        for mailbox in self.removed {
-            account.forget(&mailbox);
-        }
-        for (mailbox, record) in self.renamed {
-            let view = mailbox.state().head.view.clone();
-            mailbox.advance(
-                crate::mailbox::Committed {
-                    record: Arc::new(record),
-                    view,
-                },
-                0,
-            );
-        }
-        account.set_tree(self.tree);
-        Ok(true)
+        account: &'a AccountInner,
+        writer: &'a mut Writer,
+    ) -> Boxed<'a, bool> {
+        Box::pin(async move {
+            let mut tree = writer.tree.clone();
+            tree.write(&mut self.batch);
+            match account.mail.meta().commit(account.id, self.batch).await {
+                Ok(commit) => commit.durable().await?,
+                Err(error) if error.kind == ErrorKind::Conflict => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+            writer.ids.committed();
+            writer.tree = tree;
+            writer.garbage |= self.marks_garbage;
+            for mailbox in self.made {
+                account.insert(mailbox);
+            }
+            for mailbox in self.removed {
+                account.forget(&mailbox);
+            }
+            for (mailbox, record) in self.renamed {
+                let view = mailbox.state().head.view.clone();
+                mailbox.advance(
+                    crate::mailbox::Committed {
+                        record: Arc::new(record),
+                        view,
+                    },
+                    0,
+                );
+            }
+            account.set_tree(self.tree);
+            Ok(true)
+        })
     }
 }
 
@@ -265,120 +267,122 @@ impl AccountInner {
 impl Account {
     /// Makes a mailbox, and those above it that do not exist (RFC 9051 6.3.4). Each may be used by
     /// whom the mailbox above it may. `Exists`, `Limit`; `Denied` and `NotFound` for guests.
-    pub async fn create(
-        &self,
-        name: &MailboxName,
-        role: Option<Role>,
-    ) -> Result<MailboxId, MailError> {
-        let account = &*self.0;
-        let mut writer = account.writer.lock().await;
-        for _ in 0..ATTEMPTS {
-            account.require_create(self.2, name)?;
-            if role.is_some() {
-                self.owner_only()?;
+    pub fn create<'a>(&'a self, name: &'a MailboxName, role: Option<Role>) -> Boxed<'a, MailboxId> {
+        Box::pin(async move {
+            let account = &*self.0;
+            let mut writer = account.writer.lock().await;
+            for _ in 0..ATTEMPTS {
+                account.require_create(self.2, name)?;
+                if role.is_some() {
+                    self.owner_only()?;
+                }
+                let mut edit = TreeEdit::new(account, &mut writer);
+                let id = edit.make(&mut writer, name, role)?;
+                edit.make_above(&mut writer, name)?;
+                if edit.commit(account, &mut writer).await? {
+                    return Ok(id);
+                }
+                account.refresh(&mut writer).await?;
             }
-            let mut edit = TreeEdit::new(account, &mut writer);
-            let id = edit.make(&mut writer, name, role)?;
-            edit.make_above(&mut writer, name)?;
-            if edit.commit(account, &mut writer).await? {
-                return Ok(id);
-            }
-            account.refresh(&mut writer).await?;
-        }
-        Err(contention())
+            Err(contention())
+        })
     }
 
     /// Deletes a mailbox and its messages (undelete can bring them back for a while); those below
     /// it stay (RFC 9051 6.3.5). `NotFound`; `Denied`; `NotAllowed` for INBOX.
-    pub async fn delete(&self, name: &MailboxName) -> Result<(), MailError> {
-        // RFC 9051 6.3.5: it is an error to delete INBOX.
-        if name.is_inbox() {
-            return Err(MailError::new(
-                MailErrorKind::NotAllowed,
-                "INBOX cannot be deleted",
-            ));
-        }
-        let account = &*self.0;
-        let mut writer = account.writer.lock().await;
-        for _ in 0..ATTEMPTS {
-            let mut edit = TreeEdit::new(account, &mut writer);
-            let mailbox = find(account, &edit.tree, name)?;
-            // RFC 4314 4: x on the mailbox.
-            self.require(mailbox.id, Rights::DELETE)?;
-            mailbox.wait_settled().await?;
-            account
-                .drop_annotations(mailbox.id, &mut edit.batch)
-                .await?;
-            // RFC 4467 2.2: the key is one of this mailbox, not of its name.
-            edit.batch.delete(keys::access_key(account.id, mailbox.id));
-            edit.batch.delete(keys::due(mailbox.id));
-            edit.remove(self, mailbox, name);
-            if edit.commit(account, &mut writer).await? {
-                return Ok(());
+    pub fn delete<'a>(&'a self, name: &'a MailboxName) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            // RFC 9051 6.3.5: it is an error to delete INBOX.
+            if name.is_inbox() {
+                return Err(MailError::new(
+                    MailErrorKind::NotAllowed,
+                    "INBOX cannot be deleted",
+                ));
             }
-            account.refresh(&mut writer).await?;
-        }
-        Err(contention())
+            let account = &*self.0;
+            let mut writer = account.writer.lock().await;
+            for _ in 0..ATTEMPTS {
+                let mut edit = TreeEdit::new(account, &mut writer);
+                let mailbox = find(account, &edit.tree, name)?;
+                // RFC 4314 4: x on the mailbox.
+                self.require(mailbox.id, Rights::DELETE)?;
+                mailbox.wait_settled().await?;
+                account
+                    .drop_annotations(mailbox.id, &mut edit.batch)
+                    .await?;
+                // RFC 4467 2.2: the key is one of this mailbox, not of its name.
+                edit.batch.delete(keys::access_key(account.id, mailbox.id));
+                edit.batch.delete(keys::due(mailbox.id));
+                edit.remove(self, mailbox, name);
+                if edit.commit(account, &mut writer).await? {
+                    return Ok(());
+                }
+                account.refresh(&mut writer).await?;
+            }
+            Err(contention())
+        })
     }
 
     /// Renames a mailbox and all below it; INBOX keeps existing and gives its messages away
     /// (RFC 9051 6.3.6). `NotFound`, `Exists`, `Denied`, `NotAllowed` into itself.
-    pub async fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), MailError> {
-        if from.is_inbox() {
-            self.owner_only()?;
-            return self.empty_inbox_into(to).await;
-        }
-        if to.is_below(from) {
-            return Err(MailError::new(
-                MailErrorKind::NotAllowed,
-                "a mailbox cannot be moved below itself",
-            ));
-        }
-        let account = &*self.0;
-        let mut writer = account.writer.lock().await;
-        for _ in 0..ATTEMPTS {
-            let mut edit = TreeEdit::new(account, &mut writer);
-            self.require_rename(&edit.tree, from, to)?;
-            if edit.tree.folders.contains_key(to) {
+    pub fn rename<'a>(&'a self, from: &'a MailboxName, to: &'a MailboxName) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            if from.is_inbox() {
+                self.owner_only()?;
+                return self.empty_inbox_into(to).await;
+            }
+            if to.is_below(from) {
                 return Err(MailError::new(
-                    MailErrorKind::Exists,
-                    "a mailbox of that name exists",
+                    MailErrorKind::NotAllowed,
+                    "a mailbox cannot be moved below itself",
                 ));
             }
-            let moved: Vec<MailboxName> = edit
-                .tree
-                .folders
-                .keys()
-                .filter(|name| *name == from || name.is_below(from))
-                .cloned()
-                .collect();
-            if moved.is_empty() {
-                return Err(MailError::not_found("no such mailbox"));
-            }
-            for name in moved {
-                let target = name.rebase(from, to).ok_or_else(|| {
-                    MailError::new(
-                        MailErrorKind::Invalid,
-                        "the new name is too long or too deep",
-                    )
-                })?;
-                if edit.tree.folders.contains_key(&target) {
+            let account = &*self.0;
+            let mut writer = account.writer.lock().await;
+            for _ in 0..ATTEMPTS {
+                let mut edit = TreeEdit::new(account, &mut writer);
+                self.require_rename(&edit.tree, from, to)?;
+                if edit.tree.folders.contains_key(to) {
                     return Err(MailError::new(
                         MailErrorKind::Exists,
-                        format!("a mailbox named {target} exists"),
+                        "a mailbox of that name exists",
                     ));
                 }
-                let mailbox = find(account, &edit.tree, &name)?;
-                mailbox.wait_settled().await?;
-                edit.rename(mailbox, &name, &target);
+                let moved: Vec<MailboxName> = edit
+                    .tree
+                    .folders
+                    .keys()
+                    .filter(|name| *name == from || name.is_below(from))
+                    .cloned()
+                    .collect();
+                if moved.is_empty() {
+                    return Err(MailError::not_found("no such mailbox"));
+                }
+                for name in moved {
+                    let target = name.rebase(from, to).ok_or_else(|| {
+                        MailError::new(
+                            MailErrorKind::Invalid,
+                            "the new name is too long or too deep",
+                        )
+                    })?;
+                    if edit.tree.folders.contains_key(&target) {
+                        return Err(MailError::new(
+                            MailErrorKind::Exists,
+                            format!("a mailbox named {target} exists"),
+                        ));
+                    }
+                    let mailbox = find(account, &edit.tree, &name)?;
+                    mailbox.wait_settled().await?;
+                    edit.rename(mailbox, &name, &target);
+                }
+                edit.make_above(&mut writer, to)?;
+                if edit.commit(account, &mut writer).await? {
+                    return Ok(());
+                }
+                account.refresh(&mut writer).await?;
             }
-            edit.make_above(&mut writer, to)?;
-            if edit.commit(account, &mut writer).await? {
-                return Ok(());
-            }
-            account.refresh(&mut writer).await?;
-        }
-        Err(contention())
+            Err(contention())
+        })
     }
 
     /// RFC 4314 4: RENAME takes x on the mailbox, and k on the one it is to lie under.

@@ -21,6 +21,7 @@ mod apply;
 #[doc(hidden)]
 pub mod bench;
 mod between;
+mod boxed;
 mod bulletin;
 mod check;
 mod chunk;
@@ -71,6 +72,7 @@ pub use actor::Actor;
 pub use annotations::{
     Annotated, Annotation, AnnotationOwner, MAX_ANNOTATION, MAX_ANNOTATION_NAME, MAX_ANNOTATIONS,
 };
+pub use boxed::Boxed;
 pub use bulletin::{Changed, Watch};
 pub use chunk::{Hidden, Row};
 pub use credentials::{MAX_CREDENTIALS, StoredCredential};

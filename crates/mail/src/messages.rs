@@ -9,7 +9,7 @@ use crate::permitted::Permitted;
 use crate::record::MailboxRecord;
 use crate::repeats::Once;
 use crate::threads::Threading;
-use crate::{Account, Ingested, Load, MailError, MailErrorKind, Row, Selected, View, email};
+use crate::{Account, Boxed, Ingested, Load, MailError, MailErrorKind, Row, Selected, View, email};
 use bytes::Bytes;
 use std::sync::Arc;
 use types::{EmailId, Flags, Keyword, MailboxId, ModSeq, Rights, Uid, UidSet, UidValidity};
@@ -107,64 +107,66 @@ impl Account {
     }
 
     /// `None`: `once` says that it has been done before.
-    async fn add(
-        &self,
+    fn add<'a>(
+        &'a self,
         mailbox: MailboxId,
         mut messages: Vec<NewMessage>,
-        replaced: Option<(&Selected, Uid)>,
+        replaced: Option<(&'a Selected, Uid)>,
         once: Option<Once>,
-    ) -> Result<Option<Replaced>, MailError> {
-        check_sizes(&messages)?;
-        if let Some((from, _)) = replaced {
-            // RFC 8508 4.1: what STORE of \Deleted and EXPUNGE take, as MOVE.
-            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
-        }
-        let account = &self.0;
-        let more = Load {
-            messages: messages.len() as u64,
-            bytes: messages.iter().map(|m| u64::from(m.size())).sum(),
-        };
-        let mut writer = account.writer.lock().await;
-        for _ in 0..ATTEMPTS {
-            let target = account.existing(mailbox)?;
-            let permitted = self.may_insert(mailbox)?;
-            for message in &mut messages {
-                permitted.keep(&mut message.flags, &mut message.keywords);
+    ) -> Boxed<'a, Option<Replaced>> {
+        Box::pin(async move {
+            check_sizes(&messages)?;
+            if let Some((from, _)) = replaced {
+                // RFC 8508 4.1: what STORE of \Deleted and EXPUNGE take, as MOVE.
+                from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
             }
-            let less = match replaced {
-                Some((from, uid)) => account.load_of(from, uid).await?,
-                None => Load::default(),
+            let account = &self.0;
+            let more = Load {
+                messages: messages.len() as u64,
+                bytes: messages.iter().map(|m| u64::from(m.size())).sum(),
             };
-            // Under the lock: what others are about to add is counted.
-            account.check_room(more, less)?;
-            if messages.iter().any(|message| !message.keywords.is_empty()) {
-                // Only a loaded view knows whether there is room for more keywords.
-                account.load(&target).await?;
+            let mut writer = account.writer.lock().await;
+            for _ in 0..ATTEMPTS {
+                let target = account.existing(mailbox)?;
+                let permitted = self.may_insert(mailbox)?;
+                for message in &mut messages {
+                    permitted.keep(&mut message.flags, &mut message.keywords);
+                }
+                let less = match replaced {
+                    Some((from, uid)) => account.load_of(from, uid).await?,
+                    None => Load::default(),
+                };
+                // Under the lock: what others are about to add is counted.
+                account.check_room(more, less)?;
+                if messages.iter().any(|message| !message.keywords.is_empty()) {
+                    // Only a loaded view knows whether there is room for more keywords.
+                    account.load(&target).await?;
+                }
+                let threads = account.threads(&messages).await?;
+                let mut tx = Transaction::new(account, &mut writer);
+                if !account.is_first(once, &mut tx).await? {
+                    return Ok(None);
+                }
+                let rows = tx.new_rows(&mut writer, &target, &messages, &threads)?;
+                let appended = Appended {
+                    uids: rows.iter().map(|new| new.row.uid).collect(),
+                    uid_validity: tx.edit(&target).record.uid_validity,
+                    modseq: tx.change(&target, Change::Appended(rows))?,
+                };
+                let mut modseq = appended.modseq;
+                if let Some((from, uid)) = replaced {
+                    let old = UidSet::range(uid, uid);
+                    modseq = tx.remove(&writer, from.mailbox(), &old, self.actor())?;
+                }
+                if let Some(pending) = tx.commit(&mut writer, true).await? {
+                    drop(writer);
+                    pending.shown().await?;
+                    return Ok(Some(Replaced { appended, modseq }));
+                }
+                account.refresh(&mut writer).await?;
             }
-            let threads = account.threads(&messages).await?;
-            let mut tx = Transaction::new(account, &mut writer);
-            if !account.is_first(once, &mut tx).await? {
-                return Ok(None);
-            }
-            let rows = tx.new_rows(&mut writer, &target, &messages, &threads)?;
-            let appended = Appended {
-                uids: rows.iter().map(|new| new.row.uid).collect(),
-                uid_validity: tx.edit(&target).record.uid_validity,
-                modseq: tx.change(&target, Change::Appended(rows))?,
-            };
-            let mut modseq = appended.modseq;
-            if let Some((from, uid)) = replaced {
-                let old = UidSet::range(uid, uid);
-                modseq = tx.remove(&writer, from.mailbox(), &old, self.actor())?;
-            }
-            if let Some(pending) = tx.commit(&mut writer, true).await? {
-                drop(writer);
-                pending.shown().await?;
-                return Ok(Some(Replaced { appended, modseq }));
-            }
-            account.refresh(&mut writer).await?;
-        }
-        Err(contention())
+            Err(contention())
+        })
     }
 
     /// Copies messages, all that still exist or none, also from another account. Flags that a guest
@@ -197,74 +199,76 @@ impl Account {
         Ok(Permitted::of(self.rights(mailbox)))
     }
 
-    async fn transfer(
-        &self,
-        from: &Selected,
-        uids: &UidSet,
+    fn transfer<'a>(
+        &'a self,
+        from: &'a Selected,
+        uids: &'a UidSet,
         to: MailboxId,
         how: Transfer,
-    ) -> Result<Copied, MailError> {
-        let account = &self.0;
-        if how == Transfer::Move {
-            // RFC 6851 4.2: what STORE of \Deleted and EXPUNGE take.
-            from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
-        }
-        if from.account_id() != account.id {
-            return self.transfer_between(from, uids, to, how).await;
-        }
-        let mut writer = account.writer.lock().await;
-        for _ in 0..ATTEMPTS {
-            from.mailbox().live()?;
-            let target = account.existing(to)?;
-            let permitted = self.may_insert(to)?;
-            account.load(from.mailbox()).await?;
-            let mut tx = Transaction::new(account, &mut writer);
-            let source = tx.view(from.mailbox())?;
-            let from_uids = source.existing(uids);
-            let uid_validity = tx.edit(&target).record.uid_validity;
-            if from_uids.is_empty() {
-                return Ok(Copied {
-                    uid_validity,
-                    from: UidSet::new(),
-                    to: UidSet::new(),
-                });
-            }
-            if how == Transfer::Copy {
-                let sizes = source.rows_in(&from_uids).map(|(_, row)| row.size);
-                let more = Load {
-                    messages: from_uids.len(),
-                    bytes: sizes.map(u64::from).sum(),
-                };
-                account.check_room(more, Load::default())?;
-            }
-            if source.rows_in(&from_uids).any(|(_, row)| row.keywords != 0) {
-                account.load(&target).await?;
-                // The edit was made before the view was there.
-                tx = Transaction::new(account, &mut writer);
-            }
-            let mut rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
-            for NewRow { row, keywords } in &mut rows {
-                permitted.keep(&mut row.flags, keywords);
-            }
-            let to_uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
-            tx.change(&target, Change::Appended(rows))?;
+    ) -> Boxed<'a, Copied> {
+        Box::pin(async move {
+            let account = &self.0;
             if how == Transfer::Move {
-                tx.change(from.mailbox(), Change::Expunged(from_uids.clone()))?;
-                let (was, is) = ((from.mailbox(), &from_uids), (&target, &to_uids));
-                tx.note_move(self.actor(), was, is);
+                // RFC 6851 4.2: what STORE of \Deleted and EXPUNGE take.
+                from.require(Rights::DELETE_MESSAGES.and(Rights::EXPUNGE))?;
             }
-            if let Some(pending) = tx.commit(&mut writer, true).await? {
-                drop(writer);
-                pending.shown().await?;
-                return Ok(Copied {
-                    uid_validity,
-                    from: from_uids,
-                    to: to_uids,
-                });
+            if from.account_id() != account.id {
+                return self.transfer_between(from, uids, to, how).await;
             }
-            account.refresh(&mut writer).await?;
-        }
-        Err(contention())
+            let mut writer = account.writer.lock().await;
+            for _ in 0..ATTEMPTS {
+                from.mailbox().live()?;
+                let target = account.existing(to)?;
+                let permitted = self.may_insert(to)?;
+                account.load(from.mailbox()).await?;
+                let mut tx = Transaction::new(account, &mut writer);
+                let source = tx.view(from.mailbox())?;
+                let from_uids = source.existing(uids);
+                let uid_validity = tx.edit(&target).record.uid_validity;
+                if from_uids.is_empty() {
+                    return Ok(Copied {
+                        uid_validity,
+                        from: UidSet::new(),
+                        to: UidSet::new(),
+                    });
+                }
+                if how == Transfer::Copy {
+                    let sizes = source.rows_in(&from_uids).map(|(_, row)| row.size);
+                    let more = Load {
+                        messages: from_uids.len(),
+                        bytes: sizes.map(u64::from).sum(),
+                    };
+                    account.check_room(more, Load::default())?;
+                }
+                if source.rows_in(&from_uids).any(|(_, row)| row.keywords != 0) {
+                    account.load(&target).await?;
+                    // The edit was made before the view was there.
+                    tx = Transaction::new(account, &mut writer);
+                }
+                let mut rows = tx.transferred(&mut writer, &source, &from_uids, &target, how)?;
+                for NewRow { row, keywords } in &mut rows {
+                    permitted.keep(&mut row.flags, keywords);
+                }
+                let to_uids: UidSet = rows.iter().map(|new| new.row.uid).collect();
+                tx.change(&target, Change::Appended(rows))?;
+                if how == Transfer::Move {
+                    tx.change(from.mailbox(), Change::Expunged(from_uids.clone()))?;
+                    let (was, is) = ((from.mailbox(), &from_uids), (&target, &to_uids));
+                    tx.note_move(self.actor(), was, is);
+                }
+                if let Some(pending) = tx.commit(&mut writer, true).await? {
+                    drop(writer);
+                    pending.shown().await?;
+                    return Ok(Copied {
+                        uid_validity,
+                        from: from_uids,
+                        to: to_uids,
+                    });
+                }
+                account.refresh(&mut writer).await?;
+            }
+            Err(contention())
+        })
     }
 }
 

@@ -9,8 +9,8 @@ use crate::account_note::{AccountNote, revision};
 use crate::record::MailboxRecord;
 use crate::snapshot::{self, each};
 use crate::{
-    Account, AccountInfo, Email, Ingested, Mail, MailError, MailErrorKind, NewMessage, QuotaLimits,
-    keys,
+    Account, AccountInfo, Boxed, Email, Ingested, Mail, MailError, MailErrorKind, NewMessage,
+    QuotaLimits, keys,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -80,55 +80,59 @@ impl Mail {
     ///
     /// # Errors
     /// `Exists` when another account has that name.
-    pub async fn recover_account(
-        &self,
-        info: &AccountInfo,
-        note: Option<&AccountNote>,
+    pub fn recover_account<'a>(
+        &'a self,
+        info: &'a AccountInfo,
+        note: Option<&'a AccountNote>,
         floor: Floor,
-    ) -> Result<(), MailError> {
-        let known = self.find_account(&info.name).await?;
-        if known.as_ref().is_some_and(|known| known.id != info.id) {
-            return Err(MailError::new(
-                MailErrorKind::Exists,
-                format!("another account is named {}", info.name),
-            ));
-        }
-        let mut batch = Batch::new();
-        let next = info.id.0.saturating_add(1);
-        self.raise_ids(AccountId::SYSTEM, next, &mut batch).await?;
-        batch.put(keys::account(&info.name), info.encode());
-        let name = info.name.as_bytes().to_vec();
-        batch.put(keys::account_name(info.id), name);
-        match note {
-            Some(note) => self.use_note(note, &mut batch).await?,
-            None => {
-                self.note_account(info, false, &mut batch).await?;
+    ) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            let known = self.find_account(&info.name).await?;
+            if known.as_ref().is_some_and(|known| known.id != info.id) {
+                return Err(MailError::new(
+                    MailErrorKind::Exists,
+                    format!("another account is named {}", info.name),
+                ));
             }
-        }
-        let meta = self.meta();
-        meta.commit(AccountId::SYSTEM, batch).await?.relax();
-        let mut batch = Batch::new();
-        self.raise_ids(info.id, floor.id, &mut batch).await?;
-        let mut tree = TreeRecord::reload(meta.get(info.id, keys::TREE).await?)?;
-        tree.raise_uid_validity(floor.uid_validity);
-        tree.write(&mut batch);
-        meta.commit(info.id, batch).await?.relax();
-        self.jump(info.id).await
+            let mut batch = Batch::new();
+            let next = info.id.0.saturating_add(1);
+            self.raise_ids(AccountId::SYSTEM, next, &mut batch).await?;
+            batch.put(keys::account(&info.name), info.encode());
+            let name = info.name.as_bytes().to_vec();
+            batch.put(keys::account_name(info.id), name);
+            match note {
+                Some(note) => self.use_note(note, &mut batch).await?,
+                None => {
+                    self.note_account(info, false, &mut batch).await?;
+                }
+            }
+            let meta = self.meta();
+            meta.commit(AccountId::SYSTEM, batch).await?.relax();
+            let mut batch = Batch::new();
+            self.raise_ids(info.id, floor.id, &mut batch).await?;
+            let mut tree = TreeRecord::reload(meta.get(info.id, keys::TREE).await?)?;
+            tree.raise_uid_validity(floor.uid_validity);
+            tree.write(&mut batch);
+            meta.commit(info.id, batch).await?.relax();
+            self.jump(info.id).await
+        })
     }
 
     /// Keeps an account removed: its note goes on saying so, and its number is not given again.
-    pub async fn recover_removal(&self, note: &AccountNote) -> Result<(), MailError> {
-        if let Some(known) = self.find_account(&note.info.name).await?
-            && known.id == note.info.id
-        {
-            self.remove_account(&note.info.name).await?;
-        }
-        let mut batch = Batch::new();
-        let next = note.info.id.0.saturating_add(1);
-        self.raise_ids(AccountId::SYSTEM, next, &mut batch).await?;
-        self.use_note(note, &mut batch).await?;
-        self.meta().commit(AccountId::SYSTEM, batch).await?.relax();
-        Ok(())
+    pub fn recover_removal<'a>(&'a self, note: &'a AccountNote) -> Boxed<'a, ()> {
+        Box::pin(async move {
+            if let Some(known) = self.find_account(&note.info.name).await?
+                && known.id == note.info.id
+            {
+                self.remove_account(&note.info.name).await?;
+            }
+            let mut batch = Batch::new();
+            let next = note.info.id.0.saturating_add(1);
+            self.raise_ids(AccountId::SYSTEM, next, &mut batch).await?;
+            self.use_note(note, &mut batch).await?;
+            self.meta().commit(AccountId::SYSTEM, batch).await?.relax();
+            Ok(())
+        })
     }
 
     /// No id of the partition below `floor` is given any more.
@@ -231,37 +235,41 @@ impl Account {
     ///
     /// # Errors
     /// Of the store. Messages that cannot be read are no error.
-    pub async fn recover(
-        &self,
-        mailbox: &str,
-        messages: &[Remembered],
-    ) -> Result<Recovered, MailError> {
-        let account = &self.0;
-        account.set_limits(QuotaLimits::default());
-        let (id, mailbox) = account.place(mailbox).await?;
-        let blobs: Vec<BlobRef> = messages.iter().map(|message| message.blob).collect();
-        let (mut new, mut lost) = (Vec::with_capacity(messages.len()), Vec::new());
-        for (message, content) in messages.iter().zip(account.mail.ingested(&blobs).await) {
-            match content {
-                Ok(content) => new.push(NewMessage {
-                    content,
-                    prefix: message.prefix.clone(),
-                    flags: Flags::NONE,
-                    keywords: Vec::new(),
-                    internal_date: Some(message.internal_date),
-                }),
-                Err(error) if error.kind == MailErrorKind::Corrupt => lost.push(message.blob.hash),
-                Err(error) => return Err(error),
+    pub fn recover<'a>(
+        &'a self,
+        mailbox: &'a str,
+        messages: &'a [Remembered],
+    ) -> Boxed<'a, Recovered> {
+        Box::pin(async move {
+            let account = &self.0;
+            account.set_limits(QuotaLimits::default());
+            let (id, mailbox) = account.place(mailbox).await?;
+            let blobs: Vec<BlobRef> = messages.iter().map(|message| message.blob).collect();
+            let (mut new, mut lost) = (Vec::with_capacity(messages.len()), Vec::new());
+            for (message, content) in messages.iter().zip(account.mail.ingested(&blobs).await) {
+                match content {
+                    Ok(content) => new.push(NewMessage {
+                        content,
+                        prefix: message.prefix.clone(),
+                        flags: Flags::NONE,
+                        keywords: Vec::new(),
+                        internal_date: Some(message.internal_date),
+                    }),
+                    Err(error) if error.kind == MailErrorKind::Corrupt => {
+                        lost.push(message.blob.hash);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-        }
-        let count = new.len() as u64;
-        if !new.is_empty() {
-            self.append(id, new).await?;
-        }
-        Ok(Recovered {
-            mailbox,
-            messages: count,
-            lost,
+            let count = new.len() as u64;
+            if !new.is_empty() {
+                self.append(id, new).await?;
+            }
+            Ok(Recovered {
+                mailbox,
+                messages: count,
+                lost,
+            })
         })
     }
 }

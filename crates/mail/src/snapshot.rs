@@ -3,7 +3,7 @@
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, Encoder};
 use crate::journal::{Assembler, JournalEntry, decode_uids, encode_uids, parts};
-use crate::{MailError, View, keys};
+use crate::{Boxed, MailError, View, keys};
 use bytes::Bytes;
 use std::sync::Arc;
 use storage::{Batch, MetaStore, Scan};
@@ -71,21 +71,23 @@ pub(crate) struct Loaded {
 const READS: usize = 64;
 
 /// Reads a mailbox: its snapshot and the journal behind it, up to the newest entry.
-pub(crate) async fn load(
+pub(crate) fn load(
     meta: &dyn MetaStore,
     account: AccountId,
     mailbox: MailboxId,
     uid_validity: UidValidity,
-) -> Result<Loaded, MailError> {
-    for _ in 0..READS {
-        let header = meta.get(account, &keys::snapshot(mailbox)).await?;
-        let loaded = load_once(meta, account, mailbox, uid_validity, header.as_ref()).await;
-        // A snapshot written meanwhile has moved chunks and journal under our hands.
-        if meta.get(account, &keys::snapshot(mailbox)).await? == header {
-            return loaded;
+) -> Boxed<'_, Loaded> {
+    Box::pin(async move {
+        for _ in 0..READS {
+            let header = meta.get(account, &keys::snapshot(mailbox)).await?;
+            let loaded = load_once(meta, account, mailbox, uid_validity, header.as_ref()).await;
+            // A snapshot written meanwhile has moved chunks and journal under our hands.
+            if meta.get(account, &keys::snapshot(mailbox)).await? == header {
+                return loaded;
+            }
         }
-    }
-    Err(crate::messages::contention())
+        Err(crate::messages::contention())
+    })
 }
 
 async fn load_once(

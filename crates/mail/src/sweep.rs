@@ -5,7 +5,7 @@ use crate::account::{AccountInner, Writer};
 use crate::edit::Transaction;
 use crate::mailbox::Mailbox;
 use crate::snapshot::{self, after, each};
-use crate::{Email, Mail, MailError, Recoverable, keys};
+use crate::{Boxed, Email, Mail, MailError, Recoverable, keys};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -246,29 +246,31 @@ impl Mail {
     ///
     /// # Errors
     /// The first trouble of the store; what was done stays done.
-    pub async fn sweep(&self) -> Result<usize, MailError> {
-        let (mut removed, mut after) = (0, None);
-        let (mut recoverable, mut mixed) = (Recoverable::default(), 0);
-        loop {
-            let page = self.meta().accounts(after, keys::PAGE).await?;
-            let Some(last) = page.last().copied() else {
-                *self.recoverable_slot() = recoverable;
-                self.mixed_accounts().store(mixed, Ordering::Relaxed);
-                return Ok(removed);
-            };
-            for id in page.into_iter().filter(|id| *id != AccountId::SYSTEM) {
-                if !self.finish_restore(id).await? || self.finish_removal(id).await? {
-                    continue;
+    pub fn sweep(&self) -> Boxed<'_, usize> {
+        Box::pin(async move {
+            let (mut removed, mut after) = (0, None);
+            let (mut recoverable, mut mixed) = (Recoverable::default(), 0);
+            loop {
+                let page = self.meta().accounts(after, keys::PAGE).await?;
+                let Some(last) = page.last().copied() else {
+                    *self.recoverable_slot() = recoverable;
+                    self.mixed_accounts().store(mixed, Ordering::Relaxed);
+                    return Ok(removed);
+                };
+                for id in page.into_iter().filter(|id| *id != AccountId::SYSTEM) {
+                    if !self.finish_restore(id).await? || self.finish_removal(id).await? {
+                        continue;
+                    }
+                    self.remove_due(id, crate::engine::now()).await?;
+                    self.forget_old(id, &mut recoverable).await?;
+                    mixed += u64::from(self.is_mixed(id, crate::engine::now()).await?);
+                    if self.meta().get(id, keys::GARBAGE).await?.is_some() {
+                        removed += self.sweep_account(id).await?;
+                    }
                 }
-                self.remove_due(id, crate::engine::now()).await?;
-                self.forget_old(id, &mut recoverable).await?;
-                mixed += u64::from(self.is_mixed(id, crate::engine::now()).await?);
-                if self.meta().get(id, keys::GARBAGE).await?.is_some() {
-                    removed += self.sweep_account(id).await?;
-                }
+                after = Some(last);
             }
-            after = Some(last);
-        }
+        })
     }
 
     /// Lets go of what is kept for a time that is over, and counts what is left. Opens the account

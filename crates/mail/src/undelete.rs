@@ -8,7 +8,7 @@ use crate::journal::{Change, NewRow};
 use crate::mailbox::Mailbox;
 use crate::messages::{FreshUids, contention};
 use crate::removal::{Removal, RemovalId, Taken, delete_rows, write_rows};
-use crate::{Account, Actor, Load, MailError, MailErrorKind, Row, keys};
+use crate::{Account, Actor, Boxed, Load, MailError, MailErrorKind, Row, keys};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{Flags, MailboxId, MailboxName, Uid, UidSet};
@@ -62,27 +62,29 @@ impl Wanted {
 
 impl Account {
     /// The messages undelete can bring back, newest removals first, at most `limit`.
-    pub async fn removed(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Removed>, MailError> {
-        let mut found = Vec::new();
-        for (id, removal) in self.0.removals().await?.into_iter().rev() {
-            if !wanted.fits(id, &removal) {
-                continue;
-            }
-            let (rows, _) = self.0.rows_of_removal(id, &removal).await?;
-            for new in rows.into_iter().filter(|new| wanted.takes(&new.row)) {
-                if found.len() >= limit {
-                    return Ok(found);
+    pub fn removed<'a>(&'a self, wanted: &'a Wanted, limit: usize) -> Boxed<'a, Vec<Removed>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for (id, removal) in self.0.removals().await?.into_iter().rev() {
+                if !wanted.fits(id, &removal) {
+                    continue;
                 }
-                found.push(Removed {
-                    at: id.at,
-                    by: removal.by.clone(),
-                    mailbox: removal.name.clone(),
-                    with_mailbox: removal.taken != Taken::Messages,
-                    row: new.row,
-                });
+                let (rows, _) = self.0.rows_of_removal(id, &removal).await?;
+                for new in rows.into_iter().filter(|new| wanted.takes(&new.row)) {
+                    if found.len() >= limit {
+                        return Ok(found);
+                    }
+                    found.push(Removed {
+                        at: id.at,
+                        by: removal.by.clone(),
+                        mailbox: removal.name.clone(),
+                        with_mailbox: removal.taken != Taken::Messages,
+                        row: new.row,
+                    });
+                }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// Where the message with a POP3 unique id is, or was until it was removed.
@@ -107,24 +109,26 @@ impl Account {
     /// if another message has it), flags and keywords they had, without `\Deleted`. A mailbox that
     /// is gone is made anew. Removals are brought back one after the other, each wholly or not at
     /// all. `OverQuota`, `Limit`; what came back before stays.
-    pub async fn undelete(&self, wanted: &Wanted) -> Result<Restored, MailError> {
-        let mut restored = Restored::default();
-        for (id, removal) in self.0.removals().await? {
-            if !wanted.fits(id, &removal) {
-                continue;
-            }
-            if let Some((name, count)) = self.bring_back(id, wanted).await? {
-                let known = restored
-                    .messages
-                    .iter_mut()
-                    .find(|(known, _)| *known == name);
-                match known {
-                    Some((_, sum)) => *sum += count,
-                    None => restored.messages.push((name, count)),
+    pub fn undelete<'a>(&'a self, wanted: &'a Wanted) -> Boxed<'a, Restored> {
+        Box::pin(async move {
+            let mut restored = Restored::default();
+            for (id, removal) in self.0.removals().await? {
+                if !wanted.fits(id, &removal) {
+                    continue;
+                }
+                if let Some((name, count)) = self.bring_back(id, wanted).await? {
+                    let known = restored
+                        .messages
+                        .iter_mut()
+                        .find(|(known, _)| *known == name);
+                    match known {
+                        Some((_, sum)) => *sum += count,
+                        None => restored.messages.push((name, count)),
+                    }
                 }
             }
-        }
-        Ok(restored)
+            Ok(restored)
+        })
     }
 
     /// Brings back what is wanted of one removal. `None`: nothing is.

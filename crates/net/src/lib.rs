@@ -20,7 +20,9 @@ pub use conn::{Conn, Io, Layer, Peer, TlsInfo};
 pub use deflate::Deflate;
 pub use input::Excess;
 pub use limits::Refused;
-pub use listener::{BindError, Context, Front, Listener, ListenerConfig, Local, TlsMode, UnixPath};
+pub use listener::{
+    BindError, Context, Front, Listener, ListenerConfig, Local, Served, TlsMode, UnixPath,
+};
 pub use metrics::{CommandTimer, ConnState, FrontMetrics, Metrics, Outcome};
 pub use room::{Room, Share};
 pub use shutdown::{Shutdown, Token};

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -90,8 +91,12 @@ pub trait Front: Send + Sync + 'static {
 
     /// Runs a session to its end. TLS is already established if the listener has it from the
     /// start. A panic ends this session only.
-    fn serve(self: Arc<Self>, wire: Wire, context: Context) -> impl Future<Output = ()> + Send;
+    fn serve(self: Arc<Self>, wire: Wire, context: Context) -> Served;
 }
+
+/// A session, or a whole door. Boxed: so it is compiled where it is written, once, and not in each
+/// program that has such a door, with all that it awaits.
+pub type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a session is told about its connection.
 #[derive(Debug, Clone)]
@@ -223,7 +228,11 @@ impl Listener {
     }
 
     /// Accepts until shutdown, then returns when every session has ended or was cut off.
-    pub async fn serve<F: Front>(self, front: Arc<F>, shutdown: Shutdown) {
+    pub fn serve(self, front: Arc<dyn Front>, shutdown: Shutdown) -> Served {
+        Box::pin(self.accept_all(front, shutdown))
+    }
+
+    async fn accept_all(self, front: Arc<dyn Front>, shutdown: Shutdown) {
         let mut loops = JoinSet::new();
         for socket in self.sockets {
             let is_tcp = matches!(socket, Accepting::Tcp(..));
@@ -246,8 +255,8 @@ impl Listener {
 }
 
 /// One socket and its sessions.
-struct Acceptor<F> {
-    front: Arc<F>,
+struct Acceptor {
+    front: Arc<dyn Front>,
     tls: Option<Arc<Tls>>,
     implicit: bool,
     limits: Arc<Limits>,
@@ -256,7 +265,7 @@ struct Acceptor<F> {
     sessions: JoinSet<()>,
 }
 
-impl<F: Front> Acceptor<F> {
+impl Acceptor {
     async fn run(mut self, socket: Accepting) {
         let mut token = self.shutdown.token();
         loop {
@@ -336,8 +345,8 @@ struct Held {
     _tracked: Tracked,
 }
 
-async fn session<F: Front>(
-    front: Arc<F>,
+async fn session(
+    front: Arc<dyn Front>,
     mut wire: Wire,
     context: Context,
     implicit: Option<Arc<Tls>>,

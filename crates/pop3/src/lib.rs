@@ -29,7 +29,7 @@ use std::time::Duration;
 use auth::{Auth, CleartextPolicy};
 use bytes::Bytes;
 use mail::Mail;
-use net::{Context, Front, FrontMetrics, Metrics, Refused, Room, Wire};
+use net::{Context, Front, FrontMetrics, Metrics, Refused, Room, Served, Wire};
 use prometheus::IntCounter;
 use types::Pop3Policy;
 
@@ -186,7 +186,7 @@ impl Front for Pop3 {
         Bytes::from_static(b"-ERR [SYS/TEMP] too many connections\r\n")
     }
 
-    async fn serve(self: Arc<Self>, wire: Wire, context: Context) {
-        session::Session::new(self, wire, context).run().await;
+    fn serve(self: Arc<Self>, wire: Wire, context: Context) -> Served {
+        Box::pin(session::Session::new(self, wire, context).run())
     }
 }

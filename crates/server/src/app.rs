@@ -269,9 +269,9 @@ impl Doors {
             (SLOW, "imap", imap.0.memory.sending.clone()),
             (SLOW, "pop3", pop3.room().clone()),
         ];
-        start(self.imap, &imap, shutdown);
-        start(self.pop3, &pop3, shutdown);
-        start(self.lmtp, &lmtp, shutdown);
+        start(self.imap, imap, shutdown);
+        start(self.pop3, pop3, shutdown);
+        start(self.lmtp, lmtp, shutdown);
         let pages = Arc::new(http::Pages {
             metrics: metrics.clone(),
             backends: shared.backends.clone(),
@@ -305,7 +305,7 @@ fn bind(
     Ok((name, listener))
 }
 
-fn start<F: net::Front>(listeners: Vec<Bound>, front: &Arc<F>, shutdown: &Shutdown) {
+fn start(listeners: Vec<Bound>, front: Arc<dyn net::Front>, shutdown: &Shutdown) {
     for (name, listener) in listeners {
         for local in listener.local_addrs() {
             println!("{name} listening on {local}");

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<(), Stop> {
     let mut failures = Vec::new();
     let mut joined = 0;
     for file in source::files(&top, &["crates"], "rs")? {
-        if !file.path.ends_with("/tests/conformance.rs") {
+        if !file.path.contains("/tests/") || !file.path.ends_with("/conformance.rs") {
             continue;
         }
         let tests = listed(&top, &file.path)?;
@@ -62,13 +62,18 @@ pub(crate) fn run() -> Result<(), Stop> {
 
 /// The names of the tests that run (not ignored), without their modules.
 fn listed(top: &Path, path: &str) -> Result<BTreeSet<String>, Stop> {
-    let folder = path.strip_suffix("tests/conformance.rs").unwrap_or(path);
+    let (folder, file) = path.split_once("/tests/").unwrap_or((path, ""));
     let manifest = top.join(folder).join("Cargo.toml");
     let manifest = manifest.to_string_lossy();
+    // Either a test binary of its own or a module of one, `tests/suite/conformance.rs`.
+    let (binary, module) = match file.split_once('/') {
+        Some((binary, _)) => (binary, "conformance::"),
+        None => ("conformance", ""),
+    };
     let list = |more: &[&str]| {
         let mut command = cargo(&["test", "--quiet", "--manifest-path"]);
         command
-            .args([&manifest, "--test", "conformance", "--", "--list"])
+            .args([&manifest, "--test", binary, "--", "--list", module])
             .args(more);
         let output = command
             .output()

@@ -9,7 +9,7 @@ use crate::{Stop, install};
 /// One thing that is done to the server.
 struct Ordeal {
     name: &'static str,
-    /// The file below `crates/server/tests`, and the test; all that are not ignored if empty.
+    /// The file below `crates/server/tests/suite`, and the test; all that are not ignored if empty.
     test: (&'static str, &'static str),
     /// What makes it long.
     environment: &'static [(&'static str, &'static str)],
@@ -96,15 +96,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
 impl Ordeal {
     fn go(&self, minutes: u64, seed: u64, release: bool) -> Result<(), Stop> {
         let (file, name) = self.test;
-        let mut test = cargo(&["test", "--package", "server", "--test", file]);
+        let mut test = cargo(&["test", "--package", "server", "--test", "suite"]);
         // The test profile has debug assertions and overflow checks; --release is what ships. Its
         // memory and its pace are what is promised.
         if release || file == "bounds" {
             test.arg("--release");
         }
-        test.args(["--", "--nocapture"]);
+        test.args(["--", "--nocapture", &format!("{file}::{name}")]);
         if !name.is_empty() {
-            test.args(["--ignored", "--exact", name]);
+            test.args(["--ignored", "--exact"]);
         }
         test.envs(self.environment.iter().copied());
         test.env("TORTURE_MINUTES", minutes.to_string());

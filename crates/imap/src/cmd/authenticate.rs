@@ -20,7 +20,7 @@ struct Authenticate {
     initial: Option<Vec<u8>>,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let mechanism = c.atom()?.to_vec();
     let initial = match c.eat(b" ") {
@@ -33,7 +33,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Authenticate { mechanism, initial }))
 }
 
-#[async_trait]
 impl Run for Authenticate {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Some(mut exchange) = Exchange::new(&self.mechanism) else {

@@ -14,7 +14,6 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Capability;
 
-#[async_trait]
 impl Run for Capability {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let words = registry::capabilities(cx);

@@ -13,7 +13,6 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Check;
 
-#[async_trait]
 impl Run for Check {
     async fn run(self: Box<Self>, _: &mut Session) -> Result<Done, Refusal> {
         // RFC 3501 6.4.1: without housekeeping of its own, CHECK is NOOP.

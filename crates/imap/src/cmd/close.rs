@@ -14,7 +14,6 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Close;
 
-#[async_trait]
 impl Run for Close {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let selection = cx.state.selection()?;

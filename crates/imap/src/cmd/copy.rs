@@ -22,7 +22,7 @@ struct Copy {
     to: RawName,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     let (set, to) = set_and_mailbox(c, uid)?;
     Ok(Box::new(Copy { set, to }))
 }
@@ -35,7 +35,6 @@ pub(crate) fn set_and_mailbox(c: &mut Cursor<'_>, uid: bool) -> Parsed<(MessageS
     Ok((set, c.mailbox()?))
 }
 
-#[async_trait]
 impl Run for Copy {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;

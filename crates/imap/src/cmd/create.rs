@@ -28,7 +28,7 @@ struct Create {
     uses: Vec<String>,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let mailbox = c.mailbox()?;
     let mut uses = Vec::new();
@@ -48,7 +48,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Create { mailbox, uses }))
 }
 
-#[async_trait]
 impl Run for Create {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Site {

@@ -16,12 +16,11 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Delete(RawName);
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     Ok(Box::new(Delete(c.mailbox()?)))
 }
 
-#[async_trait]
 impl Run for Delete {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Site {

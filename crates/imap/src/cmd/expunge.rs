@@ -22,7 +22,7 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Expunge(Option<MessageSet>);
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     if !uid {
         return Ok(Box::new(Expunge(None)));
     }
@@ -30,7 +30,6 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Expunge(Some(c.message_set(true)?))))
 }
 
-#[async_trait]
 impl Run for Expunge {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let mut progress = Progress::new(cx, None);

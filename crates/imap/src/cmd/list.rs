@@ -73,7 +73,7 @@ struct Returns {
     metadata: Vec<Entry>,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut list = List::default();
     c.sp()?;
     if c.peek() == Some(b'(') {
@@ -149,7 +149,6 @@ fn return_options(c: &mut Cursor<'_>) -> Parsed<Returns> {
     Ok(returns)
 }
 
-#[async_trait]
 impl Run for List {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if self

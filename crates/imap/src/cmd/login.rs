@@ -21,7 +21,7 @@ struct Login {
     password: Secret,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let name = c.astring()?.into_owned();
     c.sp()?;
@@ -29,7 +29,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Login { name, password }))
 }
 
-#[async_trait]
 impl Run for Login {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         may_send_password(cx)?;

@@ -13,7 +13,6 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Logout;
 
-#[async_trait]
 impl Run for Logout {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // Nothing may come between BYE and the tagged OK.

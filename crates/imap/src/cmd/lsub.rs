@@ -17,14 +17,13 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Lsub(Pattern);
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let reference = c.astring()?;
     c.sp()?;
     Ok(Box::new(Lsub(c.pattern(&reference)?)))
 }
 
-#[async_trait]
 impl Run for Lsub {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let spelling = cx.enabled.names();

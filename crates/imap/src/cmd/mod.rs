@@ -26,5 +26,4 @@ pub(crate) mod subscribe;
 pub(crate) use crate::grammar::{BadSyntax, Cursor, Emit, Parsed};
 pub(crate) use crate::refusal::{Code, Refusal};
 pub(crate) use crate::session::{Session, State};
-pub(crate) use crate::spec::{Done, Effects, Run, Spec, States, Then, UidForm};
-pub(crate) use async_trait::async_trait;
+pub(crate) use crate::spec::{Done, Effects, Ready, Run, Spec, States, Then, UidForm};

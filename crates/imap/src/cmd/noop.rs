@@ -13,7 +13,6 @@ pub(crate) static SPEC: Spec = Spec {
 
 struct Noop;
 
-#[async_trait]
 impl Run for Noop {
     async fn run(self: Box<Self>, _: &mut Session) -> Result<Done, Refusal> {
         // The session tells what changed after every command.

@@ -18,7 +18,7 @@ struct Rename {
     to: RawName,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let from = c.mailbox()?;
     c.sp()?;
@@ -28,7 +28,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     }))
 }
 
-#[async_trait]
 impl Run for Rename {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let (from, to) = (cx.site(&self.from).await?, cx.site(&self.to).await?);

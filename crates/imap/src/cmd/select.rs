@@ -58,7 +58,7 @@ struct Resync {
     samples: Vec<(u32, u32)>,
 }
 
-fn parse(c: &mut Cursor<'_>, read_only: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, read_only: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let mut select = Select {
         mailbox: c.mailbox()?,
@@ -149,7 +149,6 @@ fn samples(seqs: &[(u32, u32)], uids: &[(u32, u32)]) -> Vec<(u32, u32)> {
     pairs
 }
 
-#[async_trait]
 impl Run for Select {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if self.qresync.is_some() && !cx.enabled.qresync {

@@ -45,7 +45,7 @@ struct StatusCommand {
     items: Vec<&'static StatusItem>,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let mailbox = c.mailbox()?;
     c.sp()?;
@@ -102,7 +102,6 @@ pub(crate) async fn tell(
     Ok(())
 }
 
-#[async_trait]
 impl Run for StatusCommand {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place {

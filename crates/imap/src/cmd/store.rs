@@ -25,7 +25,7 @@ struct Store {
     silent: bool,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let set = c.message_set(uid)?;
     c.sp()?;
@@ -67,7 +67,6 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     }))
 }
 
-#[async_trait]
 impl Run for Store {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 7162 3.1: UNCHANGEDSINCE is a CONDSTORE enabling parameter.

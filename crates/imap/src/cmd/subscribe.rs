@@ -28,7 +28,7 @@ struct Subscribe {
     subscribed: bool,
 }
 
-fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     Ok(Box::new(Subscribe {
         mailbox: c.mailbox()?,
@@ -36,7 +36,6 @@ fn parse(c: &mut Cursor<'_>, subscribed: bool) -> Parsed<Box<dyn Run>> {
     }))
 }
 
-#[async_trait]
 impl Run for Subscribe {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9051 6.3.7: the name need not exist, and its subscription outlives the mailbox. It is

@@ -34,7 +34,7 @@ pub(crate) static LIST_MYRIGHTS: Extension = Extension {
 const fn spec(
     name: &'static str,
     rfc: &'static [&'static str],
-    parse: fn(&mut Cursor<'_>, bool) -> Parsed<Box<dyn Run>>,
+    parse: fn(&mut Cursor<'_>, bool) -> Parsed<Box<dyn Ready>>,
 ) -> Spec {
     Spec {
         name,
@@ -187,7 +187,6 @@ async fn known(cx: &Session, name: &str) -> Result<Option<String>, Refusal> {
     }
 }
 
-#[async_trait]
 impl Run for SetAcl {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place { account, id, .. } = cx.place(&self.mailbox, Rights::ADMINISTER).await?;
@@ -202,7 +201,6 @@ impl Run for SetAcl {
     }
 }
 
-#[async_trait]
 impl Run for GetAcl {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place {
@@ -233,7 +231,6 @@ impl Run for GetAcl {
     }
 }
 
-#[async_trait]
 impl Run for ListRights {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place { account, shown, .. } = cx.place(&self.mailbox, Rights::ADMINISTER).await?;
@@ -255,7 +252,6 @@ impl Run for ListRights {
     }
 }
 
-#[async_trait]
 impl Run for MyRights {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Place {

@@ -43,7 +43,7 @@ struct Order {
 struct Choose(Vec<Order>);
 
 /// `comparator-cmd = "COMPARATOR" *(SP comp-order-quoted)`
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut orders = Vec::new();
     while c.eat(b" ") {
         let order = Order::parse(&c.astring()?);
@@ -96,7 +96,6 @@ fn is_like(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-#[async_trait]
 impl Run for Choose {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let matching = |order: &Order| Collation::ALL.into_iter().find(|c| order.matches(*c));

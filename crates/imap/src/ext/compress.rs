@@ -23,7 +23,7 @@ static SPEC: Spec = Spec {
 
 struct Compress;
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     if !c.eat_word(b"DEFLATE") {
         return Err(BadSyntax("unknown compression algorithm"));
@@ -31,7 +31,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Compress))
 }
 
-#[async_trait]
 impl Run for Compress {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // TLS never compresses here (rustls has no such code): NO is not needed.

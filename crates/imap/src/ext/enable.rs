@@ -23,7 +23,7 @@ static SPEC: Spec = Spec {
 
 struct Enable(Vec<&'static Extension>);
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut known: Vec<&'static Extension> = Vec::new();
     c.sp()?;
     loop {
@@ -39,7 +39,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     }
 }
 
-#[async_trait]
 impl Run for Enable {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let state = cx.state.as_states();

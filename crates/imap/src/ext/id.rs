@@ -27,7 +27,7 @@ const MAX_LOGGED: usize = 80;
 
 struct Id(Vec<(String, String)>);
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     if c.eat_word(b"NIL") {
         return Ok(Box::new(Id(Vec::new())));
@@ -57,7 +57,6 @@ fn printable(raw: &[u8]) -> String {
         .collect()
 }
 
-#[async_trait]
 impl Run for Id {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if !self.0.is_empty() {

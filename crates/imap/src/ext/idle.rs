@@ -26,7 +26,6 @@ const MAX_LINE: usize = 64;
 
 struct Idle;
 
-#[async_trait]
 impl Run for Idle {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         cx.wire.buffer().raw(b"+ idling\r\n");

@@ -145,7 +145,7 @@ fn one_line(text: &str, utf8: bool) -> Cow<'_, str> {
 /// What the client understands, most wanted first.
 struct Choose(Vec<String>);
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut ranges = Vec::new();
     while c.eat(b" ") {
         let range = c.astring()?;
@@ -162,7 +162,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Choose(ranges)))
 }
 
-#[async_trait]
 impl Run for Choose {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if self.0.is_empty() {

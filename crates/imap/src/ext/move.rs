@@ -29,12 +29,11 @@ struct Move {
     to: RawName,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     let (set, to) = set_and_mailbox(c, uid)?;
     Ok(Box::new(Move { set, to }))
 }
 
-#[async_trait]
 impl Run for Move {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let uids = cx.state.selection()?.resolve(&self.set)?;

@@ -90,7 +90,6 @@ struct Targets {
     seen: BTreeSet<(AccountId, MailboxId)>,
 }
 
-#[async_trait]
 impl Run for Esearch {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self {

@@ -22,7 +22,6 @@ static SPEC: Spec = Spec {
 
 struct Namespace;
 
-#[async_trait]
 impl Run for Namespace {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // One personal namespace without prefix, and the mailboxes of others by their owners.

@@ -125,7 +125,7 @@ fn root(c: &mut Cursor<'_>) -> Parsed<String> {
     Ok(String::from_utf8_lossy(&c.astring()?).into_owned())
 }
 
-fn parse_set(c: &mut Cursor<'_>) -> Parsed<Box<dyn Run>> {
+fn parse_set(c: &mut Cursor<'_>) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let root = root(c)?;
     c.sp()?;
@@ -214,7 +214,6 @@ async fn account_of(root: &str, cx: &Session) -> Result<Account, Refusal> {
     }
 }
 
-#[async_trait]
 impl Run for GetQuota {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let account = account_of(&self.root, cx).await?;
@@ -223,7 +222,6 @@ impl Run for GetQuota {
     }
 }
 
-#[async_trait]
 impl Run for GetQuotaRoot {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9208 4.1.2: the mailbox need not exist.
@@ -242,7 +240,6 @@ impl Run for GetQuotaRoot {
     }
 }
 
-#[async_trait]
 impl Run for SetQuota {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         // RFC 9208 6: not even one's own.

@@ -32,14 +32,13 @@ struct Replace {
     draft: Draft,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     let target = Target::parse(c, SPEC.effects, uid)?;
     // RFC 8508 4.7: one message, with or without MULTIAPPEND.
     let draft = Draft::parse(c)?;
     Ok(Box::new(Replace { target, draft }))
 }
 
-#[async_trait]
 impl Run for Replace {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Some(old) = &self.target.replaced else {

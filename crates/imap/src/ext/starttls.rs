@@ -24,7 +24,6 @@ static SPEC: Spec = Spec {
 
 struct StartTls;
 
-#[async_trait]
 impl Run for StartTls {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if cx.wire.is_tls() {

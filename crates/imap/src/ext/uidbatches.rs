@@ -29,7 +29,7 @@ struct UidBatches {
     wanted: (u32, u32),
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let size = c.nz_number()?;
     let mut wanted = (1, u32::MAX);
@@ -41,7 +41,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(UidBatches { size, wanted }))
 }
 
-#[async_trait]
 impl Run for UidBatches {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let (first, last) = self.wanted;

@@ -21,7 +21,6 @@ static SPEC: Spec = Spec {
 
 struct Unauthenticate;
 
-#[async_trait]
 impl Run for Unauthenticate {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if cx.wire.is_layered() && !cx.wire.may_unlayer() {

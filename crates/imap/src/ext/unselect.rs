@@ -21,7 +21,6 @@ static SPEC: Spec = Spec {
 
 struct Unselect;
 
-#[async_trait]
 impl Run for Unselect {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         cx.unselect();

@@ -20,7 +20,7 @@ use crate::ext::notify::Notify;
 use crate::ext::uidonly::UIDREQUIRED;
 use crate::grammar::{Command, Cursor, Emit, Names};
 use crate::refusal::{Code, Refusal};
-use crate::spec::{Done, Effects, Run, Spec, States, Then};
+use crate::spec::{Done, Effects, Ready, Spec, States, Then};
 use crate::view::{MAX_PENDING, Selection};
 use crate::{Deps, registry};
 use mail::Account;
@@ -199,7 +199,7 @@ impl Session {
             Err(refusal) => (Err(refusal), false),
             Ok((spec, uid, run)) => {
                 tracing::trace!(cmd = spec.name, uid, "command");
-                let result = run.run(self).await;
+                let result = run.start(self).await;
                 self.own_expunges(spec.effects);
                 // RFC 9051 7.5.1: no EXPUNGE while a command runs that uses sequence numbers. RFC
                 // 9051 5.5: nor before one that the client has sent already, which may be such a
@@ -384,7 +384,7 @@ fn parse(
     command: &Command,
     args: usize,
     names: Names,
-) -> Result<(Box<dyn Run>, bool), Refusal> {
+) -> Result<(Box<dyn Ready>, bool), Refusal> {
     let mut cursor = Cursor::new(command, names);
     cursor.take(args, "unexpected end of the command")?;
     let run = (spec.parse)(&mut cursor, uid)?;

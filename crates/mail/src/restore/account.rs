@@ -9,7 +9,7 @@ use crate::messages::contention;
 use crate::policy::PolicyOf;
 use crate::snapshot::{self, each};
 use crate::{
-    AccountInfo, Email, Mail, MailError, MailErrorKind, acl, actor, annotations, email, keys,
+    AccountInfo, Boxed, Email, Mail, MailError, MailErrorKind, acl, actor, annotations, email, keys,
 };
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -62,52 +62,54 @@ impl Mail {
     ///
     /// # Errors
     /// `NotFound` when the backup has no such account, `Exists` when the new name is taken.
-    pub async fn restore_account(
-        &self,
-        from: &Self,
-        name: &str,
-        new_name: &str,
+    pub fn restore_account<'a>(
+        &'a self,
+        from: &'a Self,
+        name: &'a str,
+        new_name: &'a str,
         taken: i64,
-        meter: Meter<'_>,
-    ) -> Result<AccountRestored, MailError> {
-        check_name(new_name)?;
-        let source = from.find_account(name).await?;
-        let source = source
-            .ok_or_else(|| MailError::not_found(format!("the backup has no account {name}")))?;
-        let taken_name = || {
-            let text = format!("an account {new_name} exists");
-            MailError::new(MailErrorKind::Exists, text)
-        };
-        if self.find_account(new_name).await?.is_some() {
-            return Err(taken_name());
-        }
-        let id = self.reserve_account().await?;
-        self.restoring().insert(id);
-        let _unfinished = Unfinished(self, id);
-        let info = AccountInfo {
-            id,
-            name: new_name.to_owned(),
-            ..source.clone()
-        };
-        let filled = self.fill_account(from, source.id, id, taken, meter).await;
-        let named = match filled {
-            Ok(restored) => self
-                .name_restored(&info)
-                .await
-                .and_then(|named| match named {
-                    true => Ok(restored),
-                    false => Err(taken_name()),
-                }),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = named {
-            if let Err(second) = self.purge_account(id).await {
-                tracing::warn!(account = %id, error = %second, "left to the sweep");
+        meter: Meter<'a>,
+    ) -> Boxed<'a, AccountRestored> {
+        Box::pin(async move {
+            check_name(new_name)?;
+            let source = from.find_account(name).await?;
+            let source = source
+                .ok_or_else(|| MailError::not_found(format!("the backup has no account {name}")))?;
+            let taken_name = || {
+                let text = format!("an account {new_name} exists");
+                MailError::new(MailErrorKind::Exists, text)
+            };
+            if self.find_account(new_name).await?.is_some() {
+                return Err(taken_name());
             }
-            return Err(error);
-        }
-        self.finish_restore_of(id).await?;
-        named
+            let id = self.reserve_account().await?;
+            self.restoring().insert(id);
+            let _unfinished = Unfinished(self, id);
+            let info = AccountInfo {
+                id,
+                name: new_name.to_owned(),
+                ..source.clone()
+            };
+            let filled = self.fill_account(from, source.id, id, taken, meter).await;
+            let named = match filled {
+                Ok(restored) => self
+                    .name_restored(&info)
+                    .await
+                    .and_then(|named| match named {
+                        true => Ok(restored),
+                        false => Err(taken_name()),
+                    }),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = named {
+                if let Err(second) = self.purge_account(id).await {
+                    tracing::warn!(account = %id, error = %second, "left to the sweep");
+                }
+                return Err(error);
+            }
+            self.finish_restore_of(id).await?;
+            named
+        })
     }
 
     async fn reserve_account(&self) -> Result<AccountId, MailError> {

@@ -8,7 +8,7 @@ use crate::mailbox::Mailbox;
 use crate::messages::contention;
 use crate::removal::rows_of;
 use crate::snapshot;
-use crate::{Account, Email, Ingested, Load, MailError, NewMessage, View, Wanted};
+use crate::{Account, Boxed, Email, Ingested, Load, MailError, NewMessage, View, Wanted};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -47,47 +47,49 @@ impl Account {
     /// # Errors
     /// `NotFound` when the backup has no such mailbox; `OverQuota`, `Limit`: what came back before
     /// stays, and doing it again goes on.
-    pub async fn restore_mailbox(
-        &self,
-        from: &Self,
-        name: &MailboxName,
-        into: &MailboxName,
+    pub fn restore_mailbox<'a>(
+        &'a self,
+        from: &'a Self,
+        name: &'a MailboxName,
+        into: &'a MailboxName,
         same_line: bool,
-        meter: Meter<'_>,
-    ) -> Result<MailboxRestored, MailError> {
-        let tree = from.tree();
-        let source = tree.find(name).ok_or_else(|| {
-            MailError::not_found(format!("the backup has no mailbox {name} in this account"))
-        })?;
-        let role = source.role.filter(|_| name == into);
-        let subscribed = tree.subscriptions.contains(name);
-        let target = self.target(into, role, subscribed).await?;
-        let (mut missing, mut there) = self.missing(from, source.id, &target).await?;
-        let mut restored = MailboxRestored::default();
-        if same_line && target.id == source.id && !missing.is_empty() {
-            let wanted = Wanted {
-                mailbox: Some(into.clone()),
-                since: None,
-                uidls: Some(missing.iter().map(|one| one.new.row.uidl).collect()),
+        meter: Meter<'a>,
+    ) -> Boxed<'a, MailboxRestored> {
+        Box::pin(async move {
+            let tree = from.tree();
+            let source = tree.find(name).ok_or_else(|| {
+                MailError::not_found(format!("the backup has no mailbox {name} in this account"))
+            })?;
+            let role = source.role.filter(|_| name == into);
+            let subscribed = tree.subscriptions.contains(name);
+            let target = self.target(into, role, subscribed).await?;
+            let (mut missing, mut there) = self.missing(from, source.id, &target).await?;
+            let mut restored = MailboxRestored::default();
+            if same_line && target.id == source.id && !missing.is_empty() {
+                let wanted = Wanted {
+                    mailbox: Some(into.clone()),
+                    since: None,
+                    uidls: Some(missing.iter().map(|one| one.new.row.uidl).collect()),
+                };
+                let undeleted = self.undelete(&wanted).await?;
+                restored.added = undeleted.messages.iter().map(|(_, count)| count).sum();
+                (missing, there) = self.missing(from, source.id, &target).await?;
+            }
+            restored.there = there - restored.added.min(there);
+            let used = match same_line {
+                true => Some(self.used_uidls().await?),
+                false => None,
             };
-            let undeleted = self.undelete(&wanted).await?;
-            restored.added = undeleted.messages.iter().map(|(_, count)| count).sum();
-            (missing, there) = self.missing(from, source.id, &target).await?;
-        }
-        restored.there = there - restored.added.min(there);
-        let used = match same_line {
-            true => Some(self.used_uidls().await?),
-            false => None,
-        };
-        let total = missing.iter().map(|one| u64::from(one.size)).sum();
-        let mut done = 0;
-        for run in runs(&missing, |one| u64::from(one.size)) {
-            self.put_run_back(from, run, &target, used.as_ref(), &mut restored)
-                .await?;
-            done += run.iter().map(|one| u64::from(one.size)).sum::<u64>();
-            meter(done, total)?;
-        }
-        Ok(restored)
+            let total = missing.iter().map(|one| u64::from(one.size)).sum();
+            let mut done = 0;
+            for run in runs(&missing, |one| u64::from(one.size)) {
+                self.put_run_back(from, run, &target, used.as_ref(), &mut restored)
+                    .await?;
+                done += run.iter().map(|one| u64::from(one.size)).sum::<u64>();
+                meter(done, total)?;
+            }
+            Ok(restored)
+        })
     }
 
     async fn target(

@@ -5,7 +5,7 @@ use crate::account::TreeRecord;
 use crate::journal::{Change, JournalEntry};
 use crate::record::MailboxRecord;
 use crate::snapshot::each;
-use crate::{Mail, MailError, keys};
+use crate::{Boxed, Mail, MailError, keys};
 use bytes::Bytes;
 use storage::{Batch, MetaStore};
 use types::{AccountId, MailboxId, Uid, UidSet};
@@ -22,18 +22,20 @@ const MAILBOXES: usize = 512;
 impl Mail {
     /// After everything was put back as it was at `taken` (seconds since 1970 UTC), and before
     /// anybody has an account open: makes sure that no number is given twice.
-    pub async fn resume_restored(&self, taken: i64) -> Result<(), MailError> {
-        let mut after = None;
-        loop {
-            let page = self.meta().accounts(after, keys::PAGE).await?;
-            for id in page.iter().filter(|id| **id != AccountId::SYSTEM) {
-                jump(self.meta(), *id, taken).await?;
+    pub fn resume_restored(&self, taken: i64) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            let mut after = None;
+            loop {
+                let page = self.meta().accounts(after, keys::PAGE).await?;
+                for id in page.iter().filter(|id| **id != AccountId::SYSTEM) {
+                    jump(self.meta(), *id, taken).await?;
+                }
+                match page.last() {
+                    Some(last) => after = Some(*last),
+                    None => return Ok(()),
+                }
             }
-            match page.last() {
-                Some(last) => after = Some(*last),
-                None => return Ok(()),
-            }
-        }
+        })
     }
 }
 

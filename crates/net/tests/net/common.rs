@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use net::{
     Conn, ConnState, Context, Deflate, Front, FrontMetrics, Io, Layer, Listener, ListenerConfig,
-    Local, Metrics, Refused, Shutdown, Tls, Wire, WireError,
+    Local, Metrics, Refused, Served, Shutdown, Tls, Wire, WireError,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -76,7 +76,13 @@ impl Front for Echo {
         Bytes::from(format!("busy {reason:?}\r\n"))
     }
 
-    async fn serve(self: Arc<Self>, mut wire: Wire, context: Context) {
+    fn serve(self: Arc<Self>, wire: Wire, context: Context) -> Served {
+        Box::pin(self.talk(wire, context))
+    }
+}
+
+impl Echo {
+    async fn talk(self: Arc<Self>, mut wire: Wire, context: Context) {
         wire.write(b"hello\r\n");
         let last = loop {
             match self.command(&mut wire, &context).await {
@@ -100,9 +106,7 @@ impl Front for Echo {
             _ => wire.close().await,
         }
     }
-}
 
-impl Echo {
     async fn command(&self, wire: &mut Wire, context: &Context) -> Result<bool, WireError> {
         let line = wire.line(100).await?;
         let line = String::from_utf8_lossy(&line).into_owned();

@@ -2,7 +2,7 @@
 //! runs.
 //!
 //! A backend joins with `storage = { workspace = true, features = ["conformance"] }` among its
-//! dev-dependencies, a harness, and one line in its `tests/conformance.rs`:
+//! dev-dependencies, a harness, and one line in a `conformance.rs` of its tests:
 //!
 //! ```ignore
 //! struct Sled { dir: tempfile::TempDir }

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of docs/STYLE.md that a machine can check.
 
 mod edges;
+mod lost;
 mod text;
 mod wrap;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Stop> {
     let sources = source::files(&top, &["crates", "benches"], "rs")?;
     let mut findings = top_level(&top)?;
     findings.extend(edges::check(&top)?);
+    findings.extend(lost::check(&sources));
     for source in &sources {
         findings.extend(text::check(source));
         findings.extend(edges::allows_unsafe(&source.path, &source.text));

@@ -45,7 +45,7 @@ struct Append {
     drafts: Vec<Draft>,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     let target = Target::parse(c, SPEC.effects, uid)?;
     let mut drafts = vec![Draft::parse(c)?];
     while !c.is_at_end() {
@@ -54,7 +54,6 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(Append { target, drafts }))
 }
 
-#[async_trait]
 impl Run for Append {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let mut intake = Intake::resume(cx, &self.target).await?;

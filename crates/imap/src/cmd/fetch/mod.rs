@@ -73,7 +73,7 @@ struct Fetch {
     partial: Option<Page>,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let set = c.message_set(uid)?;
     c.sp()?;
@@ -147,7 +147,6 @@ fn modifiers(c: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
     Ok(())
 }
 
-#[async_trait]
 impl Run for Fetch {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let before = cx.emitted();

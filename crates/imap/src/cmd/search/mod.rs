@@ -63,7 +63,7 @@ struct Search {
     criteria: Criteria,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let options = Options::parse_return(c)?;
     let criteria = parse_program(c, uid)?;
@@ -95,7 +95,6 @@ pub(crate) fn forget_if_refused<T>(
     }
 }
 
-#[async_trait]
 impl Run for Search {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self {

@@ -358,7 +358,6 @@ fn parse(c: &mut Cursor<'_>) -> Parsed<CancelUpdate> {
     }
 }
 
-#[async_trait]
 impl Run for CancelUpdate {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let contexts = cx.state.selection()?.contexts_mut();

@@ -100,7 +100,6 @@ impl Options {
     }
 }
 
-#[async_trait]
 impl Run for GetMetadata {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self {

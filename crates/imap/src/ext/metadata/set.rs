@@ -50,7 +50,6 @@ fn value(c: &mut Cursor<'_>) -> Parsed<Option<Bytes>> {
     Ok(c.nstring()?.map(|text| Bytes::from(text.into_owned())))
 }
 
-#[async_trait]
 impl Run for SetMetadata {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self { subject, values } = *self;

@@ -174,7 +174,7 @@ struct Set {
     too_much: bool,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     // RFC 5465 6.1: who does not ask about the selected mailbox is told nothing about it.
     let mut set = Set {
@@ -219,7 +219,6 @@ fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     }
 }
 
-#[async_trait]
 impl Run for Set {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if self.unsupported {

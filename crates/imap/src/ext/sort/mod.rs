@@ -83,7 +83,7 @@ pub(crate) struct Sorting {
     comparator: Comparator,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let options = Options::parse_return(c)?;
     let by = keys::parse(c)?;
@@ -102,7 +102,6 @@ pub(super) fn search_criteria(c: &mut Cursor<'_>, uid: bool) -> Parsed<Criteria>
     Criteria::parse(c, Some(charset), uid)
 }
 
-#[async_trait]
 impl Run for Sort {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self {

@@ -83,7 +83,7 @@ struct Thread {
     search: Criteria,
 }
 
-fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Ready>> {
     c.sp()?;
     let name = c.atom()?;
     let known = ALGORITHMS
@@ -98,7 +98,6 @@ fn parse(c: &mut Cursor<'_>, uid: bool) -> Parsed<Box<dyn Run>> {
     }))
 }
 
-#[async_trait]
 impl Run for Thread {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let Self {

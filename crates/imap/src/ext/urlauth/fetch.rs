@@ -61,7 +61,7 @@ enum Data {
     Binary,
 }
 
-fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut wanted = Vec::new();
     c.sp()?;
     loop {
@@ -112,7 +112,6 @@ impl Wanted {
     }
 }
 
-#[async_trait]
 impl Run for UrlFetch {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if self.wanted.len() > MAX_URLS {

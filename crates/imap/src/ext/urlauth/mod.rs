@@ -77,7 +77,7 @@ struct Reset {
     mechanisms: Vec<String>,
 }
 
-fn parse_reset(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse_reset(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut reset = Reset {
         mailbox: None,
         mechanisms: Vec::new(),
@@ -91,7 +91,6 @@ fn parse_reset(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     Ok(Box::new(reset))
 }
 
-#[async_trait]
 impl Run for Reset {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         let user = cx.state.account()?.clone();
@@ -119,7 +118,7 @@ struct Generate {
     urls: Vec<(Vec<u8>, String)>,
 }
 
-fn parse_generate(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
+fn parse_generate(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Ready>> {
     let mut urls = Vec::new();
     c.sp()?;
     loop {
@@ -132,7 +131,6 @@ fn parse_generate(c: &mut Cursor<'_>, _: bool) -> Parsed<Box<dyn Run>> {
     }
 }
 
-#[async_trait]
 impl Run for Generate {
     async fn run(self: Box<Self>, cx: &mut Session) -> Result<Done, Refusal> {
         if self.urls.len() > MAX_URLS {
