@@ -18,9 +18,13 @@ pub(crate) async fn now_and_then(packs: Arc<PackStore>) {
     pause.tick().await;
     loop {
         pause.tick().await;
-        packs.give_up_buffers();
+        let packs = packs.clone();
+        let give_back = move || {
+            packs.give_up_buffers();
+            trim();
+        };
         // It holds one arena after the other for some milliseconds: not on a thread of sessions.
-        if tokio::task::spawn_blocking(trim).await.is_err() {
+        if tokio::task::spawn_blocking(give_back).await.is_err() {
             return;
         }
     }
